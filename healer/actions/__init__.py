@@ -1,0 +1,1 @@
+"""Recipes: which recorded steps a remediation takes; one file is one action."""

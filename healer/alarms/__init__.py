@@ -1,0 +1,1 @@
+"""Senders of alarms; one file is one pure parser."""

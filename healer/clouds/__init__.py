@@ -1,0 +1,1 @@
+"""Sessions to clouds: authentication, time-outs, what the cloud can do."""

@@ -1,0 +1,1 @@
+"""The small declarative engine that the embedded and the simulated engine share: template, graph, order, replacement."""

@@ -1,0 +1,1 @@
+"""Orchestrators; one file or folder is one engine."""

@@ -1,0 +1,270 @@
+"""The sockets that plug-ins fit into; each docstring is the contract that its contract suite tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from healer.core.model import NOTHING, Alarm, Health, Incarnation, Observation, Root, Snapshot, Symptom
+from healer.core.step import Failure
+
+if TYPE_CHECKING:
+    from healer.core.kernel import Change
+    from healer.core.state import State
+
+
+class HealerError(Exception):
+    """Something went wrong that a person can understand."""
+
+
+class ConfigError(HealerError):
+    """The configuration cannot be used; the text names file, line, key and what was expected."""
+
+
+class PluginError(HealerError):
+    """A plug-in does not exist or does not load."""
+
+
+class AlarmError(HealerError):
+    """The body is not what this sender sends (HTTP 400)."""
+
+
+class StoreError(HealerError):
+    """What should be kept could not be kept; the caller must not claim that it was."""
+
+
+class StaleWriterError(StoreError):
+    """Another daemon has taken over this state: this one must stop writing."""
+
+
+class EngineError(HealerError):
+    """A call to the engine did not succeed; `failure` says what that means for the repair."""
+
+    def __init__(self, failure: Failure, detail: str, retry_after: timedelta | None = None) -> None:
+        super().__init__(detail)
+        self.failure = failure
+        self.detail = detail
+        self.retry_after = retry_after
+
+
+class Clock(Protocol):
+    """The only place where time comes from."""
+
+    def now(self) -> datetime:
+        """Aware UTC; never steps, whatever happens to the wall clock."""
+        ...
+
+    def elapsed(self) -> float:
+        """Seconds since some fixed moment, for latencies; monotonic."""
+        ...
+
+
+class OperationState(StrEnum):
+    NOT_BEGUN = "not_begun"
+    IN_PROGRESS = "in_progress"
+    COMPLETE = "complete"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """The update of a root stack that began after a given position, as it stands now."""
+
+    state: OperationState
+    detail: str = ""
+    """What is being done now, or why it failed, for a person."""
+    done: int = 0
+    """Resources that the update is through with, where the engine can tell."""
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One entry of an engine's history of a root stack, oldest first."""
+
+    path: str
+    """Path of the resource; empty for the root stack itself."""
+    status: str
+    """`CREATE_IN_PROGRESS`, `UPDATE_COMPLETE`, …"""
+    physical_id: str
+    reason: str = ""
+
+
+class Engine(Protocol):
+    """An orchestrator: it holds the declaration, and can replace one resource and rewire the rest.
+
+    Every method raises EngineError and nothing else; a call that timed out raises UNREACHABLE, for it may have
+    been carried out. No method retries and none sleeps longer than one call takes: the runner does that.
+    """
+
+    rebuildable: ClassVar[frozenset[str]]
+    """Types that can be rebuilt from the declaration without loss."""
+
+    async def start(self) -> None:
+        """Make ready (connect, adopt what was left). Raises UNREACHABLE where the engine cannot be reached."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections. What the engine runs goes on."""
+        ...
+
+    async def roots(self) -> tuple[Root, ...]:
+        """Every root stack of this cloud that is not being deleted: a complete listing, or an error."""
+        ...
+
+    async def snapshot(self, root: Root) -> Snapshot:
+        """A complete reading of the stack and all that is nested in it. GONE if there is no such stack."""
+        ...
+
+    async def mark(self, root: Root, incarnation: Incarnation, reason: str) -> None:
+        """Mark unhealthy, by physical id at the owning stack. Twice is the same as once.
+
+        STALE if that physical id is not current there, BUSY if the stack or the resource is in progress.
+        """
+        ...
+
+    async def unmark(self, root: Root, incarnation: Incarnation) -> None:
+        """Take the mark back. Nothing happens where there is none. STALE, BUSY as for `mark`."""
+        ...
+
+    async def preview(self, root: Root, stack: str) -> frozenset[str]:
+        """Logical names in one owning stack that an update would replace; changes nothing."""
+        ...
+
+    async def position(self, root: Root) -> str:
+        """Where the root's history ends now; opaque, never empty."""
+        ...
+
+    async def converge(self, root: Root) -> None:
+        """Ask for one update of the root with what is declared already ("update existing").
+
+        Returning proves nothing: `operation` tells whether an update began. BUSY where one is in progress.
+        """
+        ...
+
+    async def operation(self, root: Root, since: str) -> Operation:
+        """How the first update that began after `since` stands. Never an older one."""
+        ...
+
+    async def wires(self, root: Root, paths: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+        """What these resources really refer to: path → property → value as text (JSON where it is not a string)."""
+        ...
+
+    async def power(self, root: Root, incarnation: Incarnation) -> None:
+        """Restart the thing and keep its identity. REJECTED where the engine cannot."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a probe is pointed at: one incarnation and the values for its placeholders."""
+
+    name: str
+    """For people: `shop/api`."""
+    physical_id: str
+    values: Mapping[str, str] = NOTHING
+    """The fixed table of placeholders: address, port, name, stack, physical_id, …"""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What one probe saw."""
+
+    health: Health
+    symptom: Symptom
+    detail: str = ""
+
+
+class Probe(Protocol):
+    """One active check of one thing. Holds no state; may be called many times at once.
+
+    Never raises for what it sees: a thing that does not answer is UNHEALTHY with a symptom, what could not be
+    looked at is UNKNOWN. The caller enforces the timeout by cancelling, and judges a late loop.
+    """
+
+    async def probe(self, subject: Subject) -> Sight: ...
+
+
+class Watcher(Protocol):
+    """One look at many targets at once, out of a snapshot that was read anyway. Pure; no I/O."""
+
+    def watch(self, snapshot: Snapshot) -> Sequence[Observation]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """One alarm of a batch that could not be read; the others are kept."""
+
+    index: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One request's alarms, in the sender's order."""
+
+    alarms: tuple[Alarm, ...]
+    rejected: tuple[Rejected, ...] = ()
+
+
+class AlarmSource(Protocol):
+    """A pure parser of one sender's bodies. AlarmError if the body as a whole is not this sender's."""
+
+    def parse(self, body: bytes, received_at: datetime) -> Batch: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a notifier tells a person or a machine."""
+
+    incident: str
+    title: str
+    """One line."""
+    text: str
+    fields: Mapping[str, str] = NOTHING
+
+
+class Notifier(Protocol):
+    """Tells somebody. Raises EngineError UNREACHABLE (try again) or REJECTED (do not)."""
+
+    async def notify(self, message: Message) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the journal, as it was written."""
+
+    seq: int
+    at: datetime
+    kind: str
+    incident: str | None
+    repair: str | None
+    body: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Store(Protocol):
+    """Where state and story are kept. Every method may block: the runner calls it off the loop, or through its
+    own writer thread.
+
+    `acquire` comes first and returns the epoch that every later write carries; a write with an old epoch raises
+    StaleWriterError and changes nothing. `commit` is one transaction: all or nothing, durable when it returns.
+    """
+
+    def acquire(self) -> int: ...
+
+    def load(self) -> State:
+        """All that is open, and the ledger; what a kernel is restored from."""
+        ...
+
+    def commit(self, changes: Sequence[Change]) -> None: ...
+
+    def file_alarms(self, alarms: Sequence[Alarm]) -> tuple[bool, ...]:
+        """Keep alarms; False for each that is there already (same identity)."""
+        ...
+
+    def journal(self, after: int = 0, incident: str | None = None, limit: int = 1000) -> tuple[Entry, ...]: ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,1 @@
+"""Active checks of one target each; one file is one probe."""

@@ -1,0 +1,1 @@
+"""Where state and story are kept; one file is one store."""

@@ -1,0 +1,1 @@
+"""Looks at many targets at once; one file is one watcher."""
