@@ -1,7 +1,7 @@
 """Real Prometheus and Alertmanager for a test: on free loopback ports, stopped by pid when the test ends.
 
 A test that needs them carries `@pytest.mark.debian("prometheus", …)`. Where such a package is not installed
-the test is skipped by its name, with the line that installs it; with HEALER_REQUIRE_DEBIAN=1 it fails instead.
+the test is skipped by its name, with the line that installs it; HEALER_REQUIRE_DEBIAN=1 makes that a failure.
 """
 
 from __future__ import annotations
