@@ -1,0 +1,324 @@
+"""Real things of this machine, processes and files: how they come to be, are found again, changed and ended.
+
+Only the standard library, and nothing of healer: a plug-in of a real Heat loads this very file by its path,
+so that what a process or a file is cannot differ between the embedded engine and the Heat that judges it.
+All functions return at once but `stop_process`, which waits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import random
+import re
+import shlex
+import signal
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+ADDRESS = "127.0.0.1"
+"""Where every process is to listen."""
+
+KILL_WAIT_S = 10.0
+"""Seconds that SIGKILL is given. Only a process stuck inside the kernel needs longer."""
+
+# What a process may know of whoever started it. The rest stays behind: passwords of a cloud, NOTIFY_SOCKET, a
+# token of another process. What it is must follow from its declaration.
+_INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TZ", "TMPDIR")
+
+
+class GoneError(Exception):
+    """What was to be changed in place is no longer there."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessState:
+    """A process as it was started; whether it still lives is another question."""
+
+    physical_id: str
+    """`boot id:pid:start time`, the start time in clock ticks since boot: never used twice."""
+    pid: int
+    port: int
+    address: str
+    wires_path: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    path: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Stat:
+    pid: int
+    state: str
+    parent: int
+    session: int
+    started: int
+
+
+def start_process(
+    command: Sequence[str] | str, wires: Mapping[str, Any], directory: str, token: str
+) -> ProcessState:
+    """Start `command` in a session of its own, with a free port; it outlives whoever started it.
+
+    A string is split as a shell would, but no shell runs; relative paths count from where the starter runs.
+    The process is told PORT and ADDRESS (where to listen), WIRES (a JSON file, there before it starts) and
+    HEALER_TOKEN (by which `find_by_token` finds it). What it prints goes to `<token>.log` beside its wires.
+    Returning means that it was started, not that it answers. Raises OSError where it cannot be started, and
+    ValueError where the command is empty or the token is not fit for a file name.
+    """
+    arguments = shlex.split(command) if isinstance(command, str) else [str(word) for word in command]
+    if not arguments:
+        raise ValueError("the command is empty")
+    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", token):
+        raise ValueError(f"not a token that can name a file: {token!r}")
+    place = Path(directory).absolute()
+    wires_path = place / f"{token}.wires.json"
+    write_file(wires_path, json.dumps(dict(wires), sort_keys=True))
+    port = free_port()
+    environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    environment |= {"PORT": str(port), "ADDRESS": ADDRESS, "WIRES": str(wires_path), "HEALER_TOKEN": token}
+    log = os.fspath(place / f"{token}.log")
+    pid = os.posix_spawnp(
+        arguments[0],
+        arguments,
+        environment,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+        # As if started from a fresh shell: neither what the starter ignores nor what it blocks is passed on.
+        setsigmask=(),
+        setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
+    )
+    stat = _stat(pid)
+    if stat is None:  # only where the starter ignores SIGCHLD, and the process ended at once
+        raise ChildProcessError(f"{arguments[0]} ended as soon as it was started")
+    return ProcessState(_physical_id(stat), pid, port, ADDRESS, os.fspath(wires_path))
+
+
+def find_by_token(token: str) -> ProcessState | None:
+    """The living process that was started with this token, if there is one.
+
+    An intent that was recorded, and whose outcome was not, looks here first: what is found is adopted, and
+    nothing is started twice.
+    """
+    for stat in _processes():
+        environment = _environment(stat.pid)
+        # What it forks has the same environment, but leads no session.
+        if environment.get("HEALER_TOKEN") == token and stat.session == stat.pid:
+            told = environment["PORT"], environment["ADDRESS"], environment["WIRES"]
+            return ProcessState(_physical_id(stat), stat.pid, int(told[0]), told[1], told[2])
+    return None
+
+
+def process_alive(physical_id: str) -> bool:
+    """Whether this very process runs; one that hangs, or is stopped by a signal, does."""
+    pid, started = _identity(physical_id)
+    stat = _stat(pid)
+    if stat is None or stat.started != started:
+        return False
+    if stat.state not in "ZX":
+        return True
+    if stat.parent == os.getpid():
+        with contextlib.suppress(ChildProcessError):  # another thread was faster
+            os.waitpid(pid, os.WNOHANG)
+    return False
+
+
+def rewire(physical_id: str, wires_path: str, wires: Mapping[str, Any]) -> None:
+    """Give a living process new wires: the file is replaced in one go, then it gets SIGHUP.
+
+    A process that does not catch SIGHUP gets none, for it would die of it: either it never reads its wires
+    again, or it is so young that it has yet to read them. Raises GoneError where the process is dead.
+    """
+    if not process_alive(physical_id):
+        raise GoneError(f"process {physical_id} is gone")
+    write_file(wires_path, json.dumps(dict(wires), sort_keys=True))
+    pid, _ = _identity(physical_id)
+    if _catches(pid, signal.SIGHUP):
+        _signal(pid, signal.SIGHUP)
+
+
+def ask_to_stop(physical_id: str) -> None:
+    """SIGTERM to the process and what it has started; `stopped` tells when they are gone, as they may be."""
+    _signal_all(physical_id, signal.SIGTERM)
+    # One that is stopped wakes with the SIGTERM already pending, so that it serves nobody in between.
+    _signal_all(physical_id, signal.SIGCONT)
+
+
+def kill_process(physical_id: str) -> None:
+    """SIGKILL to the process and what it has started; `stopped` tells when they are gone, as they may be."""
+    _signal_all(physical_id, signal.SIGKILL)
+
+
+def stopped(physical_id: str) -> bool:
+    """Whether the process is gone, and all that it has started in its session."""
+    return not process_alive(physical_id) and not _offspring(physical_id)
+
+
+def stop_process(physical_id: str, patience_s: float) -> None:
+    """Ask the process to stop, kill it after `patience_s` seconds, and return when it is gone, as it may be.
+
+    Raises TimeoutError where even SIGKILL has not ended it within KILL_WAIT_S.
+    """
+    ask_to_stop(physical_id)
+    if _wait_until_stopped(physical_id, patience_s):
+        return
+    kill_process(physical_id)
+    if not _wait_until_stopped(physical_id, KILL_WAIT_S):
+        raise TimeoutError(f"process {physical_id} did not end within {KILL_WAIT_S:.0f} s of SIGKILL")
+
+
+def free_port(address: str = ADDRESS) -> int:
+    """A TCP port that nobody has now, below those that the kernel hands out by itself.
+
+    Between this look and the bind that it is for, neither an outgoing connection nor a server that asks for
+    port 0 can take it; another caller of this would have to draw the same number among thousands.
+    """
+    low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    candidates = range(15000, low) if low > 16000 else range(15000, 65536)
+    for port in random.SystemRandom().sample(candidates, len(candidates)):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((address, port))
+            return port
+    raise OSError(f"no free port on {address}")
+
+
+def write_file(path: str | os.PathLike[str], content: str) -> None:
+    """Create or replace a file in one go: a reader sees the old content or the new, never a part."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    new = target.with_name(f".{target.name}.{random.SystemRandom().getrandbits(64):016x}")
+    try:
+        with new.open("w", encoding="utf-8", newline="") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(target)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def rewrite_file(path: str | os.PathLike[str], content: str) -> None:
+    """Replace what a file holds, in one go. Raises GoneError where there is no such file."""
+    if file_state(path) is None:
+        raise GoneError(f"file {os.fspath(path)} is gone")
+    write_file(path, content)
+
+
+def file_state(path: str | os.PathLike[str]) -> FileState | None:
+    """What the file holds; None where there is none. Any other failure is an OSError, not an absence."""
+    try:
+        with Path(path).open(encoding="utf-8", errors="replace", newline="") as file:
+            return FileState(os.fspath(path), file.read())
+    except FileNotFoundError:
+        return None
+
+
+def remove_file(path: str | os.PathLike[str]) -> None:
+    """Remove the file; it may be gone already."""
+    Path(path).unlink(missing_ok=True)
+
+
+@functools.cache
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def _physical_id(stat: _Stat) -> str:
+    return f"{_boot_id()}:{stat.pid}:{stat.started}"
+
+
+def _identity(physical_id: str) -> tuple[int, int]:
+    """Pid and start time; (0, 0), which nothing has, for a process of an earlier boot."""
+    boot_id, pid, started = physical_id.split(":")
+    return (int(pid), int(started)) if boot_id == _boot_id() else (0, 0)
+
+
+def _stat(pid: int) -> _Stat | None:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = text.rpartition(")")[2].split()  # the name before it may hold blanks and brackets
+    return _Stat(pid, fields[0], int(fields[1]), int(fields[3]), int(fields[19]))
+
+
+def _processes() -> Iterator[_Stat]:
+    """Every process that runs now; a zombie does not."""
+    for entry in Path("/proc").iterdir():
+        stat = _stat(int(entry.name)) if entry.name.isdigit() else None
+        if stat is not None and stat.state not in "ZX":
+            yield stat
+
+
+def _environment(pid: int) -> dict[str, str]:
+    """What a process was started with; empty for one that is not ours to look at, or has just ended."""
+    try:
+        raw = Path(f"/proc/{pid}/environ").read_bytes()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return {}
+    pairs = (item.partition("=") for item in os.fsdecode(raw).split("\0") if item)
+    return {name: value for name, _, value in pairs}
+
+
+def _offspring(physical_id: str) -> list[int]:
+    """Pids of what the process has started in its session and is still there, itself left out.
+
+    Once the leader is gone its number may be used again, by a process that leads a session of strangers: only
+    what carries one of our tokens, and is no older than the leader, is ours.
+    """
+    leader, started = _identity(physical_id)
+    if not leader:
+        return []
+    return [
+        stat.pid
+        for stat in _processes()
+        if stat.session == leader
+        and stat.pid != leader
+        and stat.started >= started
+        and "HEALER_TOKEN" in _environment(stat.pid)
+    ]
+
+
+def _catches(pid: int, number: signal.Signals) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    caught = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught, 16) >> (number - 1) & 1)
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):  # gone meanwhile: that was wanted, or it will show
+        os.kill(pid, number)
+
+
+def _signal_all(physical_id: str, number: signal.Signals) -> None:
+    if process_alive(physical_id):
+        _signal(_identity(physical_id)[0], number)
+    for pid in _offspring(physical_id):
+        _signal(pid, number)
+
+
+def _wait_until_stopped(physical_id: str, patience_s: float) -> bool:
+    deadline = time.monotonic() + patience_s
+    while not stopped(physical_id):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.01)
+    return True
