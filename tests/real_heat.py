@@ -30,7 +30,7 @@ TIMEOUT_S = 180
 
 
 class RealHeat:
-    """One Heat process, its port and its directory. Its functions block: a coroutine calls them in a thread."""
+    """One Heat process, its port and its directory. Its functions block: a coroutine needs a thread."""
 
     cloud = CLOUD
     """Its name in `clouds_yaml`."""
