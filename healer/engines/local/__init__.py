@@ -1,0 +1,1 @@
+"""The embedded engine: a small orchestrator over real processes and files of this machine."""

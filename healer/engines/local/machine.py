@@ -52,12 +52,6 @@ class ProcessState:
 
 
 @dataclass(frozen=True, slots=True)
-class FileState:
-    path: str
-    content: str
-
-
-@dataclass(frozen=True, slots=True)
 class _Stat:
     pid: int
     state: str
@@ -175,11 +169,14 @@ def stop_process(physical_id: str, patience_s: float) -> None:
     Raises TimeoutError where even SIGKILL has not ended it within KILL_WAIT_S.
     """
     ask_to_stop(physical_id)
-    if _wait_until_stopped(physical_id, patience_s):
-        return
-    kill_process(physical_id)
-    if not _wait_until_stopped(physical_id, KILL_WAIT_S):
-        raise TimeoutError(f"process {physical_id} did not end within {KILL_WAIT_S:.0f} s of SIGKILL")
+    asked = time.monotonic()
+    while not stopped(physical_id):
+        waited = time.monotonic() - asked
+        if waited > patience_s + KILL_WAIT_S:
+            raise TimeoutError(f"process {physical_id} did not end within {KILL_WAIT_S:.0f} s of SIGKILL")
+        if waited >= patience_s:
+            kill_process(physical_id)
+        time.sleep(0.01)
 
 
 def free_port(address: str = ADDRESS) -> int:
@@ -203,8 +200,8 @@ def write_file(path: str | os.PathLike[str], content: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     new = target.with_name(f".{target.name}.{random.SystemRandom().getrandbits(64):016x}")
     try:
-        with new.open("w", encoding="utf-8", newline="") as file:
-            file.write(content)
+        with new.open("wb") as file:
+            file.write(content.encode())
             file.flush()
             os.fsync(file.fileno())
         new.replace(target)
@@ -214,16 +211,15 @@ def write_file(path: str | os.PathLike[str], content: str) -> None:
 
 def rewrite_file(path: str | os.PathLike[str], content: str) -> None:
     """Replace what a file holds, in one go. Raises GoneError where there is no such file."""
-    if file_state(path) is None:
+    if read_file(path) is None:
         raise GoneError(f"file {os.fspath(path)} is gone")
     write_file(path, content)
 
 
-def file_state(path: str | os.PathLike[str]) -> FileState | None:
+def read_file(path: str | os.PathLike[str]) -> str | None:
     """What the file holds; None where there is none. Any other failure is an OSError, not an absence."""
     try:
-        with Path(path).open(encoding="utf-8", errors="replace", newline="") as file:
-            return FileState(os.fspath(path), file.read())
+        return Path(path).read_bytes().decode(errors="replace")
     except FileNotFoundError:
         return None
 
@@ -248,10 +244,17 @@ def _identity(physical_id: str) -> tuple[int, int]:
     return (int(pid), int(started)) if boot_id == _boot_id() else (0, 0)
 
 
-def _stat(pid: int) -> _Stat | None:
+def _proc(pid: int, name: str) -> str | None:
+    """What the kernel says of a process; None where it has ended, or is not ours to look at."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
+        return os.fsdecode(Path(f"/proc/{pid}/{name}").read_bytes())
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return None
+
+
+def _stat(pid: int) -> _Stat | None:
+    text = _proc(pid, "stat")
+    if text is None:
         return None
     fields = text.rpartition(")")[2].split()  # the name before it may hold blanks and brackets
     return _Stat(pid, fields[0], int(fields[1]), int(fields[3]), int(fields[19]))
@@ -266,41 +269,28 @@ def _processes() -> Iterator[_Stat]:
 
 
 def _environment(pid: int) -> dict[str, str]:
-    """What a process was started with; empty for one that is not ours to look at, or has just ended."""
-    try:
-        raw = Path(f"/proc/{pid}/environ").read_bytes()
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return {}
-    pairs = (item.partition("=") for item in os.fsdecode(raw).split("\0") if item)
+    """What a process of ours was started with."""
+    pairs = (item.partition("=") for item in (_proc(pid, "environ") or "").split("\0") if item)
     return {name: value for name, _, value in pairs}
+
+
+def _catches(pid: int, number: signal.Signals) -> bool:
+    status = _proc(pid, "status") or ""
+    caught = re.search(r"^SigCgt:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    return caught is not None and bool(int(caught[1], 16) >> (number - 1) & 1)
 
 
 def _offspring(physical_id: str) -> list[int]:
     """Pids of what the process has started in its session and is still there, itself left out.
 
-    Once the leader is gone its number may be used again, by a process that leads a session of strangers: only
-    what carries one of our tokens, and is no older than the leader, is ours.
+    A session keeps its leader's number from being used again. Where it has been, nothing of ours is left.
     """
     leader, started = _identity(physical_id)
-    if not leader:
+    at_its_number = _stat(leader)
+    if not leader or (at_its_number is not None and at_its_number.started != started):
         return []
-    return [
-        stat.pid
-        for stat in _processes()
-        if stat.session == leader
-        and stat.pid != leader
-        and stat.started >= started
-        and "HEALER_TOKEN" in _environment(stat.pid)
-    ]
-
-
-def _catches(pid: int, number: signal.Signals) -> bool:
-    try:
-        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    caught = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
-    return bool(int(caught, 16) >> (number - 1) & 1)
+    session = [stat.pid for stat in _processes() if stat.session == leader and stat.started >= started]
+    return [pid for pid in session if pid != leader and "HEALER_TOKEN" in _environment(pid)]
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
@@ -313,12 +303,3 @@ def _signal_all(physical_id: str, number: signal.Signals) -> None:
         _signal(_identity(physical_id)[0], number)
     for pid in _offspring(physical_id):
         _signal(pid, number)
-
-
-def _wait_until_stopped(physical_id: str, patience_s: float) -> bool:
-    deadline = time.monotonic() + patience_s
-    while not stopped(physical_id):
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(0.01)
-    return True

@@ -38,8 +38,8 @@ class LocalThing(resource.Resource):
     """What a process and a file have in common: the switches, and one token for each incarnation."""
 
     def _switched(self, switch):
-        control = machine.file_state(os.path.join(REALITY, "control.json"))
-        return control is not None and self.name in json.loads(control.content).get(switch, [])
+        control = machine.read_file(os.path.join(REALITY, "control.json"))
+        return control is not None and self.name in json.loads(control).get(switch, [])
 
     def _token(self):
         # Of the resource's row in Heat's database: a replacement has a new one, whatever its name.
@@ -149,7 +149,7 @@ class LocalFile(LocalThing):
         return self._token()
 
     def _exists(self):
-        return machine.file_state(self._path()) is not None
+        return machine.read_file(self._path()) is not None
 
     def _change(self, difference):
         if self.CONTENT in difference:
@@ -161,8 +161,7 @@ class LocalFile(LocalThing):
     def _resolve_attribute(self, name):
         if name == self.PATH:
             return self._path()
-        state = machine.file_state(self._path())
-        return None if state is None else state.content
+        return machine.read_file(self._path())
 
 
 def resource_mapping():
