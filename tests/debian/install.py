@@ -93,7 +93,7 @@ def apt(*words: str) -> None:
 
 
 def install(names: Collection[str]) -> None:
-    print(f"Debian packages: installing {', '.join(names)} …", flush=True)
+    print(f"debian: installing {', '.join(names)} …", flush=True)
     with no_daemon_starts():
         apt("update")
         apt("install", "--yes", "--no-install-recommends", *names)
@@ -118,9 +118,9 @@ def main() -> None:
             sys.exit(f"{', '.join(absent)}: installed, but the programs are not on the PATH")
     if absent:
         for name in absent:
-            print(f"Debian packages: the tests that need {name} will be skipped; as root: {advice([name])}")
+            print(f"debian: the tests that need {name} will be skipped; as root: {advice([name])}")
     else:
-        print(f"Debian packages: {', '.join(PACKAGES)} are installed")
+        print(f"debian: {', '.join(PACKAGES)} are installed")
 
 
 if __name__ == "__main__":

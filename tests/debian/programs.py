@@ -11,7 +11,9 @@ import contextlib
 import json
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import aiohttp
@@ -22,8 +24,7 @@ from aiohttp.test_utils import TestServer
 from tests.debian.install import PACKAGES, advice, missing
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     Document = Mapping[str, Any]
 
