@@ -28,10 +28,9 @@ ADDRESS = "127.0.0.1"
 """Where every process is to listen."""
 
 KILL_WAIT_S = 10.0
-"""Seconds that SIGKILL is given. Only a process stuck inside the kernel needs longer."""
+"""Seconds that SIGKILL is given; only a process stuck inside the kernel needs longer."""
 
-# What a process may know of whoever started it. The rest stays behind: passwords of a cloud, NOTIFY_SOCKET, a
-# token of another process. What it is must follow from its declaration.
+# What a process may know of its starter. The rest, a cloud's password or NOTIFY_SOCKET, stays behind.
 _INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TZ", "TMPDIR")
 
 
@@ -82,7 +81,7 @@ def start_process(
     port = free_port()
     environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     environment |= {"PORT": str(port), "ADDRESS": ADDRESS, "WIRES": str(wires_path), "HEALER_TOKEN": token}
-    log = os.fspath(place / f"{token}.log")
+    log = str(place / f"{token}.log")
     pid = os.posix_spawnp(
         arguments[0],
         arguments,
@@ -127,7 +126,7 @@ def process_alive(physical_id: str) -> bool:
     if stat.state not in "ZX":
         return True
     if stat.parent == os.getpid():
-        with contextlib.suppress(ChildProcessError):  # another thread was faster
+        with contextlib.suppress(ChildProcessError):  # another thread has reaped it
             os.waitpid(pid, os.WNOHANG)
     return False
 
@@ -179,19 +178,20 @@ def stop_process(physical_id: str, patience_s: float) -> None:
         time.sleep(0.01)
 
 
-def free_port(address: str = ADDRESS) -> int:
+def free_port() -> int:
     """A TCP port that nobody has now, below those that the kernel hands out by itself.
 
     Between this look and the bind that it is for, neither an outgoing connection nor a server that asks for
     port 0 can take it; another caller of this would have to draw the same number among thousands.
     """
     low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    candidates = range(15000, low) if low > 16000 else range(15000, 65536)
-    for port in random.SystemRandom().sample(candidates, len(candidates)):
+    first, end = (15000, low) if low > 16000 else (15000, 65536)
+    for _ in range(end - first):
+        port = random.SystemRandom().randrange(first, end)
         with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind((address, port))
+            probe.bind((ADDRESS, port))
             return port
-    raise OSError(f"no free port on {address}")
+    raise OSError(f"no free port on {ADDRESS}")
 
 
 def write_file(path: str | os.PathLike[str], content: str) -> None:
@@ -269,26 +269,20 @@ def _processes() -> Iterator[_Stat]:
 
 
 def _environment(pid: int) -> dict[str, str]:
-    """What a process of ours was started with."""
-    pairs = (item.partition("=") for item in (_proc(pid, "environ") or "").split("\0") if item)
-    return {name: value for name, _, value in pairs}
+    return dict(item.split("=", 1) for item in (_proc(pid, "environ") or "").split("\0") if "=" in item)
 
 
 def _catches(pid: int, number: signal.Signals) -> bool:
-    status = _proc(pid, "status") or ""
-    caught = re.search(r"^SigCgt:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    caught = re.search(r"^SigCgt:\s*([0-9a-f]+)$", _proc(pid, "status") or "", re.MULTILINE)
     return caught is not None and bool(int(caught[1], 16) >> (number - 1) & 1)
 
 
 def _offspring(physical_id: str) -> list[int]:
-    """Pids of what the process has started in its session and is still there, itself left out.
-
-    A session keeps its leader's number from being used again. Where it has been, nothing of ours is left.
-    """
+    """Pids of what the process has started in its session, itself left out, and is still there."""
     leader, started = _identity(physical_id)
     at_its_number = _stat(leader)
     if not leader or (at_its_number is not None and at_its_number.started != started):
-        return []
+        return []  # a session keeps its leader's number from being used again: nothing of it is left
     session = [stat.pid for stat in _processes() if stat.session == leader and stat.started >= started]
     return [pid for pid in session if pid != leader and "HEALER_TOKEN" in _environment(pid)]
 
