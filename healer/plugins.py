@@ -25,7 +25,9 @@ class Plugin(BaseModel):
 def names(folder: str) -> tuple[str, ...]:
     """Names of all plug-ins of a folder, ours and outsiders' (entry-point group `healer.<folder>`), sorted."""
     package = importlib.import_module(f"healer.{folder}")
-    ours = {module.name for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_")}
+    ours = {
+        module.name for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_")
+    }
     return tuple(sorted(ours | {entry.name for entry in entry_points(group=f"healer.{folder}")}))
 
 
@@ -59,7 +61,9 @@ def _only_plugin(folder: str, name: str, module: ModuleType) -> type[Plugin]:
     found = [
         value
         for value in vars(module).values()
-        if inspect.isclass(value) and issubclass(value, Plugin) and value.__module__.startswith(module.__name__)
+        if inspect.isclass(value)
+        and issubclass(value, Plugin)
+        and value.__module__.startswith(module.__name__)
         and not value.__name__.startswith("_")
     ]
     if len(found) != 1:

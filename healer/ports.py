@@ -12,7 +12,7 @@ from healer.core.model import NOTHING, Alarm, Health, Incarnation, Observation, 
 from healer.core.step import Failure
 
 if TYPE_CHECKING:
-    from healer.core.kernel import Change
+    from healer.core.change import Change
     from healer.core.state import State
 
 
@@ -246,8 +246,9 @@ class Entry:
 
 
 class Store(Protocol):
-    """Where state and story are kept. Every method may block: the runner calls it off the loop, or through its
-    own writer thread.
+    """Where state and story are kept.
+
+    Every method may block: the runner calls it off the loop, or through its own writer thread.
 
     `acquire` comes first and returns the epoch that every later write carries; a write with an old epoch raises
     StaleWriterError and changes nothing. `commit` is one transaction: all or nothing, durable when it returns.
@@ -265,6 +266,8 @@ class Store(Protocol):
         """Keep alarms; False for each that is there already (same identity)."""
         ...
 
-    def journal(self, after: int = 0, incident: str | None = None, limit: int = 1000) -> tuple[Entry, ...]: ...
+    def journal(
+        self, after: int = 0, incident: str | None = None, limit: int = 1000
+    ) -> tuple[Entry, ...]: ...
 
     def close(self) -> None: ...

@@ -62,6 +62,11 @@ class Symptom(StrEnum):
     UNRESOLVED = "unresolved"
     PROBE_BROKEN = "probe_broken"
 
+    @property
+    def explains_itself(self) -> bool:
+        """No failing requirement can be the cause: the thing does not exist, or the engine has given it up."""
+        return self in {Symptom.GONE, Symptom.ENGINE_FAILED}
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Root:

@@ -29,6 +29,8 @@ class Failure(StrEnum):
 
     STOPPED = "stopped"
     """The stop file, or a pause, came between."""
+    CANCELLED = "cancelled"
+    """What had asked for it was taken back, or came back by itself, before anything was done."""
     STALE = "stale"
     """What should have been touched has been replaced since."""
     GONE = "gone"
@@ -64,18 +66,22 @@ class Nature:
 
 
 _UNSURE = {Failure.UNREACHABLE, Failure.FORBIDDEN, Failure.GONE, Failure.EXPIRED}
-_REFUSABLE = _UNSURE | {Failure.STOPPED, Failure.STALE, Failure.BUSY, Failure.REJECTED}
+_REFUSABLE = _UNSURE | {Failure.STOPPED, Failure.CANCELLED, Failure.STALE, Failure.BUSY, Failure.REJECTED}
 
 NATURE: Mapping[Step, Nature] = {
     Step.INSPECT: Nature(False, True, None, frozenset(_UNSURE)),
     Step.MARK: Nature(True, True, Step.UNMARK, frozenset(_REFUSABLE)),
     Step.PREVIEW: Nature(False, True, None, frozenset(_UNSURE | {Failure.MOVED, Failure.REJECTED})),
-    Step.UNMARK: Nature(True, True, None, frozenset(_REFUSABLE - {Failure.STOPPED, Failure.EXPIRED})),
+    Step.UNMARK: Nature(
+        True, True, None, frozenset(_REFUSABLE - {Failure.STOPPED, Failure.CANCELLED, Failure.EXPIRED})
+    ),
     Step.CONVERGE: Nature(True, True, None, frozenset(_REFUSABLE - {Failure.STALE} | {Failure.NOT_BEGUN})),
     Step.FOLLOW: Nature(False, True, None, frozenset(_UNSURE | {Failure.UPDATE_FAILED})),
     Step.PROVE: Nature(False, True, None, frozenset(_UNSURE | {Failure.UNPROVEN})),
     Step.POWER: Nature(True, False, None, frozenset(_REFUSABLE)),
-    Step.NOTIFY: Nature(False, True, None, frozenset({Failure.UNREACHABLE, Failure.REJECTED, Failure.EXPIRED})),
+    Step.NOTIFY: Nature(
+        False, True, None, frozenset({Failure.UNREACHABLE, Failure.REJECTED, Failure.EXPIRED})
+    ),
 }
 
 

@@ -1,0 +1,162 @@
+"""From a failure to a repair that may start: which incidents wait, which gates refuse, which share one repair."""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from healer.core.change import Attempt
+from healer.core.guardrails import Case, Stage, refusal
+from healer.core.incident import Admitted, Declined, Incident, IncidentState, Planned, Refusal, Refused
+from healer.core.model import Root
+from healer.core.planner import plan
+from healer.core.repair import Recipe, Repair, begin, end
+from healer.core.step import Inspected, Step
+from healer.core.turn import Turn
+
+INSPECTION = timedelta(minutes=2)
+"""How long reading a stack before it is repaired may take: twice the longest call to Heat (60 s, its RPC time-out)."""
+
+_WAITING = {IncidentState.OPEN, IncidentState.HELD, IncidentState.WOULD_HEAL}
+
+
+def consider(turn: Turn, root: Root, outdated: AbstractSet[Refusal] = frozenset()) -> None:
+    """Look at the waiting incidents of one root stack, and begin a repair for those that may start together.
+
+    `outdated`: refusals that may no longer hold; what is held for one of them is asked before its time.
+    """
+    ready: list[tuple[Incident, Recipe]] = []
+    for incident in turn.state.incidents_of(root):
+        if not _is_due(turn, incident, outdated):
+            continue
+        case = turn.case(incident)
+        refused, overridden = refusal(case, Stage.ADMISSION)
+        asked = _override(turn, incident, overridden)
+        if refused is not None:
+            decline(turn, asked, refused)
+        elif case.recipe is not None:
+            ready.append((asked, case.recipe))
+    if ready:
+        recipe = ready[0][1]
+        _open_repair(turn, root, recipe, [incident for incident, other in ready if other == recipe])
+
+
+def _is_due(turn: Turn, incident: Incident, outdated: AbstractSet[Refusal]) -> bool:
+    if incident.state not in _WAITING:
+        return False
+    if incident.wake_at is None or incident.wake_at <= turn.now:
+        return True
+    # One that was just opened has no refusal and settles first: its cause, or others, may still show themselves.
+    return incident.refusal is not None and incident.refusal.reason in outdated
+
+
+def _override(turn: Turn, incident: Incident, overridden: tuple[Refusal, ...]) -> Incident:
+    request = incident.request
+    new = [reason for reason in overridden if request and reason not in request.overrides]
+    if not request or not new:
+        return incident
+    named = replace(incident, request=replace(request, overrides=(*request.overrides, *new)))
+    return turn.keep(named, "overridden", {"who": request.who, "gates": [str(reason) for reason in new]})
+
+
+def decline(turn: Turn, incident: Incident, refused: Refused) -> None:
+    """Hold the incident. The same reason and sentence as before is no news: only the next look moves."""
+    before = incident.refusal
+    known = incident.state is IncidentState.HELD and before is not None
+    if (
+        known
+        and before is not None
+        and (before.reason, before.sentence) == (refused.reason, refused.sentence)
+    ):
+        turn.state.incidents[incident.id] = replace(incident, refusal=refused, wake_at=refused.look_again)
+        return
+    turn.advance(
+        incident, Declined(refused), "held", {"reason": refused.reason, "sentence": refused.sentence}
+    )
+
+
+def _open_repair(turn: Turn, root: Root, recipe: Recipe, members: list[Incident]) -> None:
+    repair = Repair(
+        id=turn.ids.new(turn.now),
+        root=root,
+        recipe=recipe,
+        members=tuple(incident.id for incident in members),
+        opened_at=turn.now,
+        deadline=turn.now + INSPECTION,
+        step=recipe.steps[0],
+        began=(recipe.steps[0],),
+    )
+    if repair.step is Step.INSPECT:
+        turn.perform(turn.keep_repair(repair, "inspecting"))
+        return
+    for incident in members:
+        turn.advance(incident, Admitted(repair.id, None), "admitted", {"action": recipe.action})
+    repair = replace(repair, deadline=_deadline(turn, members))
+    turn.perform(turn.keep_repair(repair, "admitted"))
+
+
+def _deadline(turn: Turn, members: list[Incident]) -> datetime:
+    """The longest time-out that any member's rung allows."""
+    rungs = [turn.case(incident).settings.remediations[incident.rung] for incident in members]
+    return turn.now + max(rung.timeout for rung in rungs)
+
+
+def inspected(turn: Turn, repair: Repair, facts: Inspected) -> None:
+    """The gates once more, with facts; what passes them is admitted, with one plan for all."""
+    snapshot = facts.snapshot
+    admitted: list[Incident] = []
+    for incident in turn.members(repair):
+        case = turn.case(incident)
+        if incident.target.path in snapshot.resources and repair.recipe.replaces:
+            case = replace(case, plan=plan(snapshot, [incident.target.path]))
+        refused, overridden = refusal(case, Stage.INSPECTED)
+        asked = _override(turn, incident, overridden)
+        if refused is None:
+            admitted.append(asked)
+        elif refused.reason is Refusal.OBSERVE:
+            _would_heal(turn, asked, case, refused)
+        else:
+            decline(turn, asked, refused)
+    if not admitted:
+        turn.keep_repair(end(repair, turn.now), "not_admitted")
+        return
+    whole = (
+        plan(snapshot, [incident.target.path for incident in admitted]) if repair.recipe.replaces else None
+    )
+    repair = replace(
+        repair,
+        members=tuple(i.id for i in admitted),
+        plan=whole,
+        baseline=facts.baseline,
+        deadline=_deadline(turn, admitted),
+    )
+    for incident in admitted:
+        turn.advance(incident, Admitted(repair.id, whole), "admitted", {"action": repair.recipe.action})
+    repair = begin(repair, repair.recipe.steps[1])
+    turn.perform(turn.keep_repair(repair, "admitted", {"step": repair.step}))
+
+
+def _would_heal(turn: Turn, incident: Incident, case: Case, refused: Refused) -> None:
+    if incident.state is IncidentState.WOULD_HEAL and incident.plan == case.plan:
+        turn.state.incidents[incident.id] = replace(incident, refusal=refused, wake_at=refused.look_again)
+        return
+    action = case.recipe.action if case.recipe else ""
+    turn.advance(incident, Planned(case.plan, refused), "would_heal", {"action": action})
+
+
+def record_attempts(turn: Turn, repair: Repair) -> None:
+    """From now on the thing itself may be touched: that counts, whatever comes of it."""
+    for incident in turn.members(repair):
+        identity = f"{repair.id}/{incident.id}"
+        if identity not in turn.state.attempts:
+            turn.keep_attempt(
+                Attempt(
+                    id=identity,
+                    target=incident.target,
+                    action=repair.recipe.action,
+                    incident=incident.id,
+                    began_at=turn.now,
+                    physical_id=incident.current.physical_id,
+                )
+            )

@@ -1,0 +1,280 @@
+"""May it start now? Gates in order, each with its reason, a sentence, and when to look again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum, auto
+
+from healer.core.detector import Standing, in_grace, standing
+from healer.core.incident import Incident, Refusal, Refused
+from healer.core.model import NOTHING, Snapshot, StackState
+from healer.core.planner import Plan, upstream
+from healer.core.policy import Contested, Mode, Policy
+from healer.core.repair import Recipe
+from healer.core.state import State
+
+SOON = timedelta(seconds=5)
+"""For what an event will announce anyway; the look again is only the net under it."""
+LATER = timedelta(seconds=30)
+MUCH_LATER = timedelta(minutes=10)
+CLOCKS_APART = timedelta(seconds=5)
+"""Allowance between the engine's clock, which counts whole seconds, and ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """All that the gates may look at. The plan is there only once the stack has been inspected."""
+
+    state: State
+    incident: Incident
+    policy: Policy | None
+    recipe: Recipe | None
+    now: datetime
+    plan: Plan | None = None
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        return self.state.snapshots.get(self.incident.target.root)
+
+    @property
+    def settings(self) -> Policy:
+        """The policy; what nobody owns and a person wants healed is treated by the defaults."""
+        return self.policy or Policy("")
+
+    def refused(self, reason: Refusal, sentence: str, after: timedelta | datetime) -> Refused:
+        return Refused(reason, sentence, after if isinstance(after, datetime) else self.now + after)
+
+
+class Stage(Enum):
+    ADMISSION = auto()
+    """Before anything is called, from what is known."""
+    INSPECTED = auto()
+    """Again, with facts read a moment ago."""
+
+
+_BOTH = frozenset(Stage)
+_FRESH = frozenset({Stage.INSPECTED})
+_EARLY = frozenset({Stage.ADMISSION})
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    reason: Refusal
+    judge: Callable[[Case], Refused | None]
+    stages: frozenset[Stage] = _BOTH
+    override: bool = False
+    """Whether an operator's request passes it; the request then names it."""
+    always: bool = False
+    """Whether it also applies to what touches nothing, such as telling somebody."""
+
+
+def refusal(case: Case, stage: Stage) -> tuple[Refused | None, tuple[Refusal, ...]]:
+    """The first refusal, if any, and the gates that an operator's request overrode on the way."""
+    overridden: list[Refusal] = []
+    for gate in GATES:
+        if stage not in gate.stages or (not gate.always and case.recipe and not case.recipe.heals):
+            continue
+        refused = gate.judge(case)
+        if refused is None:
+            continue
+        if not (gate.override and case.incident.request):
+            return refused, tuple(overridden)
+        overridden.append(gate.reason)
+    return None, tuple(overridden)
+
+
+def pause_on(state: State, incident: Incident, now: datetime) -> Refused | None:
+    """The pause that covers the incident now, if there is one."""
+    root = incident.target.root
+    scopes = {
+        "all",
+        f"cloud:{root.cloud}",
+        f"stack:{root.name}",
+        f"stack:{root.id}",
+        f"policy:{incident.policy}",
+    }
+    for pause in state.pauses.values():
+        if pause.scope in scopes and (pause.until is None or now < pause.until):
+            sentence = f"{pause.who} paused {pause.scope}: {pause.why}"
+            return Refused(Refusal.PAUSED, sentence, pause.until or now + LATER)
+    return None
+
+
+def _paused(case: Case) -> Refused | None:
+    return pause_on(case.state, case.incident, case.now)
+
+
+def _policy(case: Case) -> Refused | None:
+    if case.recipe is not None and (case.policy is not None or case.incident.request is not None):
+        return None
+    return case.refused(
+        Refusal.NO_POLICY, f"policy {case.incident.policy!r} does not say what to do any more", MUCH_LATER
+    )
+
+
+def _contested(case: Case) -> Refused | None:
+    match case.state.owners.get(case.incident.target):
+        case Contested(names):
+            return case.refused(
+                Refusal.CONTESTED, f"more than one policy owns it: {', '.join(names)}", MUCH_LATER
+            )
+        case _:
+            return None
+
+
+def _reachable(case: Case) -> Refused | None:
+    why = case.state.unreachable.get(case.incident.target.root.cloud)
+    if why is None and case.snapshot is not None:
+        return None
+    return case.refused(Refusal.CLOUD_UNREACHABLE, why or "the stack has not been read yet", LATER)
+
+
+def _repair_in_progress(case: Case) -> Refused | None:
+    repair = case.state.repair_of(case.incident.target.root)
+    if repair is None:
+        return None
+    return case.refused(
+        Refusal.REPAIR_IN_PROGRESS, f"repair {repair.id} of this stack is at {repair.step}", SOON
+    )
+
+
+def _current(case: Case) -> Refused | None:
+    resource = case.snapshot.resources.get(case.incident.target.path) if case.snapshot else None
+    if resource is not None and resource.incarnation == case.incident.current:
+        return None
+    return case.refused(Refusal.STALE_INCARNATION, "what failed is not there any more", SOON)
+
+
+def _confirmed(case: Case) -> Refused | None:
+    if case.incident.source.startswith(("alarm:", "operator:")):
+        return None  # A judged word stands until it is taken back, also over a restart.
+    enough = case.settings.detect.fail_after
+    tracks = case.state.tracks.get(case.incident.target, NOTHING)
+    if any(track.failing and track.bad >= enough for track in tracks.values()):
+        return None
+    return case.refused(Refusal.UNCONFIRMED, "it has not been seen failing since", SOON)
+
+
+def _idle(case: Case) -> Refused | None:
+    if case.snapshot is None or not case.snapshot.busy:
+        return None
+    names = ", ".join(case.snapshot.busy)
+    return case.refused(Refusal.STACK_BUSY, f"an update by somebody else is in progress: {names}", SOON)
+
+
+def _grace(case: Case) -> Refused | None:
+    resource = case.snapshot.resources.get(case.incident.target.path) if case.snapshot else None
+    last = case.state.last_attempt([case.incident.target])
+    moments = [resource.created_at if resource else None, last.ended_at if last else None]
+    began = max((moment for moment in moments if moment is not None), default=None)
+    grace = case.settings.detect.startup_grace
+    tracks = case.state.tracks.get(case.incident.target, NOTHING)
+    if began is None or not in_grace(tracks, began, grace, case.now):
+        return None
+    return case.refused(Refusal.STARTUP_GRACE, "it may still be starting", began + grace)
+
+
+def _cause(case: Case) -> Refused | None:
+    target, snapshot = case.incident.target, case.snapshot
+    if snapshot is None or case.incident.symptom.explains_itself:
+        return None
+    required = upstream(snapshot, target.path)
+    failing = {i.target.path for i in case.state.incidents_of(target.root) if i.target.path in required}
+    failing |= {
+        other.path
+        for other, tracks in case.state.tracks.items()
+        if other.root == target.root and other.path in required and standing(tracks) is not Standing.CALM
+    }
+    if not failing:
+        return None
+    names = ", ".join(sorted(failing))
+    return case.refused(Refusal.UPSTREAM_FAILING, f"it requires {names}, which fails: that comes first", SOON)
+
+
+def _cooldown(case: Case) -> Refused | None:
+    cooldown = case.settings.guardrails.cooldown
+    last = case.state.last_attempt([case.incident.target])
+    if last is None or last.incident == case.incident.id:
+        return None  # The next rung of the same ladder is no new attempt at something healed.
+    ready = (last.ended_at or last.began_at) + cooldown
+    if case.now >= ready:
+        return None
+    return case.refused(Refusal.COOLDOWN, f"it was healed already, at {last.began_at:%H:%M:%S} UTC", ready)
+
+
+def _attempts(case: Case) -> Refused | None:
+    limit = case.settings.guardrails.attempts
+    made = case.state.attempts_on(case.incident.target, case.now - limit.within)
+    if len(made) < limit.max:
+        return None
+    oldest = min(attempt.began_at for attempt in made)
+    return case.refused(
+        Refusal.ATTEMPTS,
+        f"{len(made)} attempts were made since {oldest:%d %b %H:%M} UTC",
+        oldest + limit.within,
+    )
+
+
+def _own_changes(case: Case) -> Refused | None:
+    snapshot = case.snapshot
+    if snapshot is None or snapshot.state is not StackState.FAILED:
+        return None
+    ours = case.state.last_attempt_in(snapshot.root)
+    explained = ours is not None and ours.ended_at is not None and not ours.succeeded
+    changed = snapshot.updated_at or snapshot.created_at
+    if explained and ours and ours.ended_at and (changed is None or changed <= ours.ended_at + CLOCKS_APART):
+        return None
+    return case.refused(
+        Refusal.FOREIGN_CHANGES,
+        f"the stack is {snapshot.action}_FAILED by an update that was not ours, and healing would finish it",
+        LATER,
+    )
+
+
+def _blast_radius(case: Case) -> Refused | None:
+    if case.plan is None or case.snapshot is None:
+        return None
+    bound = case.settings.guardrails.blast_radius
+    allowed = case.snapshot.rebuildable if bound.may_replace is None else bound.may_replace
+    given_up = [(c.path, c.type) for c in case.plan.condemned] + [
+        (t.path, t.type) for t in case.plan.collateral
+    ]
+    forbidden = sorted({f"{path} ({kind})" for path, kind in given_up if kind not in allowed})
+    if forbidden:
+        return case.refused(
+            Refusal.BLAST_RADIUS,
+            f"it would replace {', '.join(forbidden)}, which may_replace does not name",
+            MUCH_LATER,
+        )
+    if len(case.plan.collateral) > bound.collateral:
+        names = ", ".join(f"{t.path} ({t.via})" for t in case.plan.collateral)
+        return case.refused(Refusal.BLAST_RADIUS, f"it would also replace {names}", MUCH_LATER)
+    return None
+
+
+def _mode(case: Case) -> Refused | None:
+    if case.policy is not None and case.policy.mode is Mode.AUTO:
+        return None
+    return case.refused(Refusal.OBSERVE, "the policy's mode is observe", MUCH_LATER)
+
+
+GATES: tuple[Gate, ...] = (
+    Gate(Refusal.PAUSED, _paused, always=True),
+    Gate(Refusal.NO_POLICY, _policy, always=True),
+    Gate(Refusal.CONTESTED, _contested, always=True),
+    Gate(Refusal.REPAIR_IN_PROGRESS, _repair_in_progress, stages=_EARLY, always=True),
+    Gate(Refusal.CLOUD_UNREACHABLE, _reachable),
+    Gate(Refusal.STALE_INCARNATION, _current),
+    Gate(Refusal.UNCONFIRMED, _confirmed, override=True),
+    Gate(Refusal.STACK_BUSY, _idle, stages=_FRESH),
+    Gate(Refusal.STARTUP_GRACE, _grace, override=True),
+    Gate(Refusal.UPSTREAM_FAILING, _cause),
+    Gate(Refusal.COOLDOWN, _cooldown, override=True),
+    Gate(Refusal.ATTEMPTS, _attempts, override=True),
+    Gate(Refusal.FOREIGN_CHANGES, _own_changes, stages=_FRESH),
+    Gate(Refusal.BLAST_RADIUS, _blast_radius, stages=_FRESH),
+    Gate(Refusal.OBSERVE, _mode, stages=_FRESH, override=True),
+)
+"""Cheap ones first. All fail closed: what a gate cannot know refuses, except grace, which needs a known beginning."""

@@ -1,0 +1,249 @@
+"""What a step's end means for its repair, and what a repair's end means for its incidents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import assert_never
+
+from healer.core import admission
+from healer.core.detector import Standing, standing
+from healer.core.guardrails import LATER, MUCH_LATER, SOON, pause_on
+from healer.core.incident import Declined, Incident, Outcome, Refusal, Refused
+from healer.core.model import NOTHING, Snapshot
+from healer.core.planner import prove
+from healer.core.repair import Ending, Repair, Then, back_off, begin, end, next_step, on_failure, wait
+from healer.core.sighting import snapped
+from healer.core.step import (
+    NATURE,
+    Done,
+    Failed,
+    Failure,
+    Finished,
+    Inspected,
+    Marked,
+    Pending,
+    Previewed,
+    Read,
+    Report,
+    Step,
+)
+from healer.core.turn import Turn
+from healer.core.verification import climb, verify
+
+WITHDRAWN: Mapping[Failure, tuple[Refusal, timedelta]] = {
+    Failure.STOPPED: (Refusal.STOPPED, LATER),
+    Failure.CANCELLED: (Refusal.UNCONFIRMED, SOON),
+    Failure.STALE: (Refusal.STALE_INCARNATION, SOON),
+    # A missing stack is believed only after a complete listing: until that, it is held, not closed.
+    Failure.GONE: (Refusal.STALE_INCARNATION, LATER),
+    Failure.BUSY: (Refusal.STACK_BUSY, SOON),
+    Failure.FORBIDDEN: (Refusal.FORBIDDEN, MUCH_LATER),
+    Failure.UNREACHABLE: (Refusal.CLOUD_UNREACHABLE, LATER),
+    Failure.EXPIRED: (Refusal.CLOUD_UNREACHABLE, LATER),
+    Failure.NOT_BEGUN: (Refusal.CLOUD_UNREACHABLE, LATER),
+    Failure.REJECTED: (Refusal.REJECTED, MUCH_LATER),
+    Failure.MOVED: (Refusal.PREVIEW_MOVED, MUCH_LATER),
+}
+"""A repair that ended before it touched anything holds its incidents, for this reason and so long."""
+
+_CERTAIN = {
+    Failure.STOPPED,
+    Failure.CANCELLED,
+    Failure.STALE,
+    Failure.GONE,
+    Failure.BUSY,
+    Failure.FORBIDDEN,
+    Failure.REJECTED,
+}
+"""Failures that prove that the call was not carried out."""
+
+
+def reported(turn: Turn, repair: Repair, report: Report) -> None:
+    match report:
+        case Pending(again_after, detail, done, total):
+            progress = f"{detail} ({done} of {total})" if total else detail
+            waiting = wait(repair, turn.now + again_after, progress)
+            turn.state.repairs[repair.id] = waiting
+            if progress and progress != repair.progress:
+                turn.keep_repair(waiting, "progressed", {"step": repair.step, "progress": progress})
+        case Failed():
+            failed(turn, repair, report)
+        case Done(facts):
+            _succeeded(turn, repair, facts)
+        case _:
+            assert_never(report)
+
+
+def _succeeded(turn: Turn, repair: Repair, facts: Inspected | Marked | Previewed | Read | Finished) -> None:
+    match facts:
+        case Inspected():
+            snapped(turn, facts.snapshot)
+            admission.inspected(turn, repair, facts)
+        case Marked(position):
+            proceed(turn, replace(repair, position=position))
+        case Previewed(replaced):
+            moved = _moved(repair, replaced)
+            if moved:
+                failed(
+                    turn, repair, Failed(Failure.MOVED, f"the preview would also replace {', '.join(moved)}")
+                )
+            else:
+                proceed(turn, repair)
+        case Read(snapshot, wires):
+            snapped(turn, snapshot)
+            _judge(turn, repair, snapshot, wires)
+        case Finished():
+            proceed(turn, repair)
+        case _:
+            assert_never(facts)
+
+
+def _moved(repair: Repair, replaced: Mapping[str, frozenset[str]]) -> list[str]:
+    """What the preview calls replaced now, did not before the marks, and is not marked."""
+    condemned = repair.plan.condemned if repair.plan else ()
+    ours = {(c.incarnation.stack, c.incarnation.name) for c in condemned}
+    return sorted(
+        name
+        for stack, names in replaced.items()
+        for name in names - repair.baseline.get(stack, frozenset())
+        if (stack, name) not in ours
+    )
+
+
+def _judge(turn: Turn, repair: Repair, after: Snapshot, wires: Mapping[str, Mapping[str, str]]) -> None:
+    if repair.plan is None:
+        proceed(turn, repair)
+        return
+    proof = prove(repair.plan, after, wires)
+    if proof.surprises:
+        turn.keep_repair(repair, "surprised", {"what": list(proof.surprises)})
+    if proof.failures:
+        unproven = Failed(Failure.UNPROVEN, "; ".join(proof.failures))
+        failed(turn, repair, unproven, still_marked=proof.still_marked)
+    else:
+        proceed(turn, repair)
+
+
+def proceed(turn: Turn, repair: Repair) -> None:
+    """The present step is done: begin the next one, or end."""
+    following = next_step(repair)
+    if following is None:
+        _finish(turn, end(repair, turn.now))
+        return
+    _begin(turn, repair, following)
+
+
+def _begin(turn: Turn, repair: Repair, step: Step) -> None:
+    """Commit to a step; before one that mutates, look once more whether it is still wanted."""
+    before, repair = repair, begin(repair, step)
+    if NATURE[step].mutates and step is not Step.UNMARK:
+        objection = _objection(turn, repair)
+        if objection is not None:
+            failed(turn, replace(repair, began=before.began), objection)
+            return
+    if repair.acted:
+        admission.record_attempts(turn, repair)
+    turn.perform(turn.keep_repair(repair, "stepped", {"step": step, "done": before.step}))
+
+
+def _objection(turn: Turn, repair: Repair) -> Failed | None:
+    for incident in turn.members(repair):
+        pause = pause_on(turn.state, incident, turn.now)
+        if pause is not None:
+            return Failed(Failure.STOPPED, pause.sentence)
+        tracks = turn.state.tracks.get(incident.target, NOTHING)
+        came_back = tracks and standing(tracks) is Standing.CALM and incident.request is None
+        if came_back and any(track.good for track in tracks.values()):
+            return Failed(Failure.CANCELLED, f"{incident.target.path} came back by itself")
+    return None
+
+
+def failed(turn: Turn, repair: Repair, failure: Failed, *, still_marked: bool = False) -> None:
+    repair = _untouched(turn, repair, failure.failure)
+    then = on_failure(repair, failure, still_marked=still_marked)
+    if then is Then.AGAIN and turn.now >= repair.deadline and repair.step is not Step.UNMARK:
+        expired = Failed(Failure.EXPIRED, f"out of time at {repair.step}: {failure.detail}")
+        then, failure = on_failure(repair, expired), expired
+    note = {"step": repair.step, "failure": failure.failure, "detail": failure.detail}
+    match then:
+        case Then.AGAIN:
+            after = failure.retry_after or back_off(repair.tries)
+            turn.keep_repair(wait(repair, turn.now + after, failed=True), "stumbled", note)
+        case Then.RECONVERGE:
+            # From the mark on: marking again is idempotent, and gives the position that the new update follows.
+            again = begin(replace(repair, reconverged=repair.reconverged + 1), Step.MARK)
+            turn.perform(turn.keep_repair(again, "reconverging", note))
+        case Then.UNWIND:
+            unwinding = begin(replace(repair, ending=Ending(failure.failure, failure.detail)), Step.UNMARK)
+            turn.perform(turn.keep_repair(unwinding, "unwinding", note))
+        case Then.END:
+            if repair.step is Step.UNMARK:
+                _finish(turn, end(repair, turn.now))
+            else:
+                _finish(turn, end(repair, turn.now, Ending(failure.failure, failure.detail)))
+        case Then.NEXT:
+            proceed(turn, repair)
+        case _:
+            assert_never(then)
+
+
+def _untouched(turn: Turn, repair: Repair, failure: Failure) -> Repair:
+    """A first call that was certainly not carried out leaves the thing untouched: no attempt was made."""
+    first = repair.tries == 0 and repair.reconverged == 0
+    if repair.step not in {Step.CONVERGE, Step.POWER} or failure not in _CERTAIN or not first:
+        return repair
+    for identifier in repair.members:
+        turn.withdraw_attempt(f"{repair.id}/{identifier}")
+    return replace(repair, began=tuple(step for step in repair.began if step is not repair.step))
+
+
+def woken(turn: Turn, repair: Repair) -> None:
+    """A step that was put off is due again, or out of time."""
+    if turn.now >= repair.deadline and repair.step is not Step.UNMARK:
+        failed(turn, repair, Failed(Failure.EXPIRED, f"out of time at {repair.step}: {repair.progress}"))
+        return
+    again = begin(repair, repair.step)
+    turn.state.repairs[repair.id] = again
+    turn.perform(again, resumed=repair.tries > 0)
+
+
+def _finish(turn: Turn, repair: Repair) -> None:
+    ending = repair.ending or Ending()
+    turn.keep_repair(
+        repair, "ended", {"failure": ending.failure, "detail": ending.detail, "acted": repair.acted}
+    )
+    _close_attempts(turn, repair, succeeded=ending.failure is None)
+    for incident in turn.members(repair):
+        if incident.repair != repair.id:
+            # It was only being inspected.
+            if ending.failure is not None:
+                admission.decline(turn, incident, _refused(turn, ending.failure, ending.detail))
+        elif ending.failure is None and repair.recipe.heals:
+            verify(turn, incident)
+        elif ending.failure is None or repair.acted or not repair.recipe.heals:
+            climb(turn, incident, ending.detail)
+        else:
+            _withdraw(turn, incident, ending.failure, ending.detail)
+
+
+def _close_attempts(turn: Turn, repair: Repair, *, succeeded: bool) -> None:
+    for identifier in repair.members:
+        attempt = turn.state.attempts.get(f"{repair.id}/{identifier}")
+        if attempt is not None:
+            turn.keep_attempt(replace(attempt, ended_at=turn.now, succeeded=succeeded))
+
+
+def _withdraw(turn: Turn, incident: Incident, failure: Failure, detail: str) -> None:
+    tracks = turn.state.tracks.get(incident.target, NOTHING)
+    if failure is Failure.CANCELLED and standing(tracks) is Standing.CALM:
+        turn.close(incident, Outcome.RECOVERED, {"detail": detail})
+        return
+    refused = _refused(turn, failure, detail)
+    turn.advance(incident, Declined(refused), "held", {"reason": refused.reason, "sentence": detail})
+
+
+def _refused(turn: Turn, failure: Failure, detail: str) -> Refused:
+    reason, after = WITHDRAWN[failure]
+    return Refused(reason, detail, turn.now + after)

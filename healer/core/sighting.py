@@ -1,0 +1,229 @@
+"""What was seen, and what that means for targets and incidents: snapshots, observations, alarms, demands."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from healer.core import verification
+from healer.core.change import AlarmOutcome
+from healer.core.detector import Standing, Track, observe, standing
+from healer.core.incident import Demanded, Incident, IncidentState, Outcome, Refusal, Request
+from healer.core.inventory import Ambiguous, Found, Stale, Unmatched, resolve
+from healer.core.model import Alarm, AlarmStatus, Health, Observation, Root, Snapshot, Symptom, Target
+from healer.core.planner import upstream
+from healer.core.policy import Owned, Policy, owner
+from healer.core.turn import Turn
+
+_WAITING = {IncidentState.OPEN, IncidentState.HELD, IncidentState.WOULD_HEAL, IncidentState.EXHAUSTED}
+
+
+def snapped(turn: Turn, snapshot: Snapshot) -> None:
+    """A complete reading: what was replaced, or is gone, ends its incident and forgets what was seen of it."""
+    state, root = turn.state, snapshot.root
+    before = state.snapshots.get(root)
+    state.snapshots[root] = snapshot
+    assign_owners(turn, snapshot)
+    for target in [t for t in state.tracks if t.root == root]:
+        resource = snapshot.resources.get(target.path)
+        previous = before.resources.get(target.path) if before else None
+        if resource is None or (previous and previous.incarnation != resource.incarnation):
+            verifying = (i := state.incident_of(target)) and i.state is IncidentState.REMEDIATING
+            if not verifying:
+                del state.tracks[target]
+    for incident in state.incidents_of(root):
+        _compare(turn, incident, snapshot)
+    outdated = {Refusal.CLOUD_UNREACHABLE, Refusal.CONTESTED, Refusal.NO_POLICY}
+    turn.reconsider(root, *(outdated if snapshot.busy else outdated | {Refusal.STACK_BUSY}))
+
+
+def _compare(turn: Turn, incident: Incident, snapshot: Snapshot) -> None:
+    resource = snapshot.resources.get(incident.target.path)
+    if resource is None:
+        if incident.state is not IncidentState.REMEDIATING:
+            turn.close(incident, Outcome.GONE, {"detail": "the stack has no such resource any more"})
+        return
+    if resource.incarnation == incident.current or incident.state is IncidentState.REMEDIATING:
+        return
+    turn.close(incident, Outcome.SUPERSEDED, {"successor": resource.incarnation.physical_id})
+
+
+def assign_owners(turn: Turn, snapshot: Snapshot) -> None:
+    owners = turn.state.owners
+    for target in [t for t in owners if t.root == snapshot.root]:
+        del owners[target]
+    for resource in snapshot.resources.values():
+        found = owner(turn.state.policies, snapshot, resource)
+        if found is not None:
+            owners[Target(snapshot.root, resource.path)] = found
+
+
+def listed(turn: Turn, cloud: str, roots: frozenset[Root]) -> None:
+    """A complete listing: a stack that is not in it is gone."""
+    state = turn.state
+    state.unreachable.pop(cloud, None)
+    for root in [r for r in state.snapshots if r.cloud == cloud and r not in roots]:
+        del state.snapshots[root]
+        for target in [t for t in state.owners if t.root == root]:
+            del state.owners[target]
+        for target in [t for t in state.tracks if t.root == root]:
+            del state.tracks[target]
+    for incident in list(state.incidents.values()):
+        root = incident.target.root
+        if root.cloud == cloud and root not in roots and incident.state is not IncidentState.REMEDIATING:
+            turn.close(incident, Outcome.GONE, {"detail": "there is no such stack any more"})
+    for root in roots:
+        turn.reconsider(root, Refusal.CLOUD_UNREACHABLE)
+
+
+def observed(turn: Turn, seen: Observation) -> None:
+    """One more look. Most say nothing new, and then nothing happens."""
+    state, target = turn.state, seen.target
+    owned = state.owners.get(target)
+    if not isinstance(owned, Owned):
+        return
+    current = state.snapshots[target.root].resources[target.path].incarnation.physical_id
+    if seen.physical_id is not None and seen.physical_id != current:
+        return  # About an incarnation that is no more.
+    tracks = state.tracks.setdefault(target, {})
+    before = tracks.get(seen.source, Track())
+    after = observe(before, seen, owned.policy.detect)
+    if after is before:
+        return
+    tracks[seen.source] = after
+    _review(turn, target, owned.policy, seen)
+
+
+def _review(turn: Turn, target: Target, policy: Policy, seen: Observation) -> None:
+    tracks = turn.state.tracks[target]
+    incident = turn.state.incident_of(target)
+    if incident is None:
+        if tracks[seen.source].failing:
+            open_incident(turn, target, policy, seen)
+        return
+    if incident.state is IncidentState.VERIFYING:
+        verification.review(turn, incident)
+    elif incident.state in _WAITING and standing(tracks) is Standing.CALM and incident.request is None:
+        witness = tracks.get(incident.source)
+        if witness is None or witness.good:
+            cleared = seen.symptom is Symptom.CLEARED
+            turn.close(incident, Outcome.CANCELLED if cleared else Outcome.RECOVERED, {"detail": seen.detail})
+    else:
+        turn.reconsider(target.root, Refusal.UNCONFIRMED, Refusal.STARTUP_GRACE)
+
+
+def open_incident(
+    turn: Turn, target: Target, policy: Policy | None, seen: Observation, request: Request | None = None
+) -> Incident:
+    """One more failure. It settles first where a cause, or others of the stack, may still show themselves."""
+    resource = turn.state.snapshots[target.root].resources[target.path]
+    settle = policy.detect.settle_for if policy and not request and _has_company(turn, target) else None
+    incident = Incident(
+        id=turn.ids.new(turn.now),
+        target=target,
+        incarnation=resource.incarnation,
+        type=resource.type,
+        policy=policy.name if policy else "",
+        source=seen.source,
+        symptom=seen.symptom,
+        detail=seen.detail,
+        opened_at=turn.now,
+        wake_at=turn.now + settle if settle else turn.now,
+        request=request,
+    )
+    turn.reconsider(target.root)
+    note = {"source": seen.source, "symptom": seen.symptom, "detail": seen.detail}
+    return turn.keep(incident, "opened", note)
+
+
+def _has_company(turn: Turn, target: Target) -> bool:
+    """Whether anything that is looked after could be the cause, or fail by the same one."""
+    others = (t for t in turn.state.owners if t.root == target.root and t != target)
+    return any(True for _ in others) or bool(
+        upstream(turn.state.snapshots[target.root], target.path) & {t.path for t in turn.state.owners}
+    )
+
+
+def alarmed(turn: Turn, alarm: Alarm) -> None:
+    """A stored alarm: it is judged already, and must pass every gate all the same."""
+    state = turn.state
+    state.alarms[alarm.identity] = alarm
+    if state.unreachable and not isinstance(
+        resolve(state.snapshots, alarm.selector, state.replaced()), Found
+    ):
+        return  # It may mean what cannot be read yet: it is asked again with the next listing.
+    found = resolve(state.snapshots, alarm.selector, state.replaced())
+    match found:
+        case Unmatched(why):
+            turn.settle(alarm.identity, AlarmOutcome.UNMATCHED, why)
+        case Ambiguous(candidates):
+            names = ", ".join(str(target) for target in candidates)
+            turn.settle(alarm.identity, AlarmOutcome.AMBIGUOUS, f"it may mean {names}")
+        case Stale(target):
+            turn.settle(
+                alarm.identity, AlarmOutcome.STALE, f"it is about an earlier {target}, which was replaced"
+            )
+        case Found(target):
+            _match(turn, alarm, target)
+
+
+def _match(turn: Turn, alarm: Alarm, target: Target) -> None:
+    if not isinstance(turn.state.owners.get(target), Owned):
+        turn.settle(alarm.identity, AlarmOutcome.UNOWNED, f"no single policy owns {target}")
+        return
+    began = _last_replaced(turn, target)
+    if alarm.selector.physical_id is None and began is not None and alarm.started_at <= began:
+        turn.settle(alarm.identity, AlarmOutcome.STALE, f"it began before {target} was last healed")
+        return
+    firing = alarm.status is AlarmStatus.FIRING
+    observed(
+        turn,
+        Observation(
+            target=target,
+            source=f"alarm:{alarm.source}:{alarm.key}",
+            health=Health.UNHEALTHY if firing else Health.HEALTHY,
+            symptom=Symptom.ALARM if firing else Symptom.CLEARED,
+            at=turn.now,
+            physical_id=alarm.selector.physical_id,
+            detail=alarm.annotations.get("summary") or alarm.labels.get("alertname", alarm.key),
+            judged=True,
+        ),
+    )
+    incident = turn.state.incident_of(target)
+    turn.settle(alarm.identity, AlarmOutcome.MATCHED, str(target), incident.id if incident else None)
+
+
+def _last_replaced(turn: Turn, target: Target) -> datetime | None:
+    ends = [
+        a.ended_at for a in turn.state.attempts.values() if a.target == target and a.succeeded and a.ended_at
+    ]
+    return max(ends, default=None)
+
+
+def requested(turn: Turn, target: Target, who: str, why: str) -> None:
+    """An operator's demand. What is being healed already is left to it."""
+    request = Request(who, why, turn.now)
+    snapshot = turn.state.snapshots.get(target.root)
+    if snapshot is None or target.path not in snapshot.resources:
+        return
+    incident = turn.state.incident_of(target)
+    if incident is None:
+        seen = Observation(
+            target=target,
+            source=f"operator:{who}",
+            health=Health.UNHEALTHY,
+            symptom=Symptom.REQUESTED,
+            at=turn.now,
+            detail=why,
+            judged=True,
+        )
+        owned = turn.state.owners.get(target)
+        open_incident(turn, target, owned.policy if isinstance(owned, Owned) else None, seen, request)
+    elif incident.state in _WAITING:
+        turn.advance(incident, Demanded(request, turn.now), "demanded", {"who": who, "why": why})
+        turn.reconsider(target.root)
+
+
+def resumed(turn: Turn) -> None:
+    """Time was lost: every track is unknown until it is looked at again."""
+    for target in turn.state.tracks:
+        verification.reset_tracks(turn, target)

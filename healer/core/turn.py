@@ -1,0 +1,114 @@
+"""One turn of the kernel: the state, the moment, and what has been changed and commanded so far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from healer.core.change import (
+    AlarmOutcome,
+    AlarmSettled,
+    Attempt,
+    AttemptChanged,
+    Change,
+    IncidentChanged,
+    RepairChanged,
+)
+from healer.core.guardrails import Case
+from healer.core.ids import Ids
+from healer.core.incident import Closed, Incident, IncidentEvent, IncidentState, Outcome, Refusal, advance
+from healer.core.model import NOTHING, Root
+from healer.core.planner import Plan
+from healer.core.repair import Recipe, Repair
+from healer.core.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Perform:
+    """Perform the repair's present step; the intent is stored by then. `resumed`: look first, it may be done."""
+
+    repair: Repair
+    incidents: tuple[Incident, ...]
+    resumed: bool = False
+
+
+Command = Perform
+
+
+@dataclass(slots=True)
+class Turn:
+    state: State
+    ids: Ids
+    now: datetime
+    recipes: Mapping[str, Recipe]
+    changes: list[Change] = field(default_factory=list)
+    commands: list[Command] = field(default_factory=list)
+    to_consider: dict[Root, set[Refusal]] = field(default_factory=dict)
+    """Root stacks to look at again at the end of the turn, with the refusals that may no longer hold."""
+
+    def keep(self, incident: Incident, kind: str, note: Mapping[str, Any] = NOTHING) -> Incident:
+        """The incident as it is now; a closed one leaves the state."""
+        if incident.state is IncidentState.CLOSED:
+            self.state.incidents.pop(incident.id, None)
+        else:
+            self.state.incidents[incident.id] = incident
+        self.changes.append(IncidentChanged(self.now, kind, incident, note))
+        return incident
+
+    def advance(
+        self, incident: Incident, event: IncidentEvent, kind: str, note: Mapping[str, Any] = NOTHING
+    ) -> Incident:
+        return self.keep(advance(incident, event), kind, note)
+
+    def wake_incident(self, incident: Incident, at: datetime) -> None:
+        """Only its next look moves: no news, nothing to keep."""
+        self.state.incidents[incident.id] = replace(incident, wake_at=at)
+
+    def close(self, incident: Incident, outcome: Outcome, note: Mapping[str, Any] = NOTHING) -> None:
+        self.advance(incident, Closed(outcome, self.now), "closed", {"outcome": outcome, **note})
+        self.reconsider(incident.target.root, Refusal.UPSTREAM_FAILING)
+
+    def reconsider(self, root: Root, *refusals: Refusal) -> None:
+        """Look at what is due in this stack, and at what is held for one of these reasons, at the turn's end."""
+        self.to_consider.setdefault(root, set()).update(refusals)
+
+    def keep_repair(self, repair: Repair, kind: str, note: Mapping[str, Any] = NOTHING) -> Repair:
+        if repair.is_open:
+            self.state.repairs[repair.id] = repair
+        else:
+            self.state.repairs.pop(repair.id, None)
+            self.reconsider(repair.root, Refusal.REPAIR_IN_PROGRESS)
+        self.changes.append(RepairChanged(self.now, kind, repair, note))
+        return repair
+
+    def keep_attempt(self, attempt: Attempt) -> None:
+        self.state.attempts[attempt.id] = attempt
+        self.changes.append(AttemptChanged(self.now, attempt))
+
+    def withdraw_attempt(self, identity: str) -> None:
+        """It turned out that nothing was done: it does not count."""
+        attempt = self.state.attempts.pop(identity, None)
+        if attempt is not None:
+            self.changes.append(AttemptChanged(self.now, attempt, withdrawn=True))
+
+    def settle(
+        self, identity: str, outcome: AlarmOutcome, detail: str = "", incident: str | None = None
+    ) -> None:
+        self.state.alarms.pop(identity, None)
+        self.changes.append(AlarmSettled(self.now, identity, outcome, detail, incident))
+
+    def perform(self, repair: Repair, *, resumed: bool = False) -> None:
+        self.commands.append(Perform(repair, self.members(repair), resumed))
+
+    def members(self, repair: Repair) -> tuple[Incident, ...]:
+        """The repair's incidents that are still open."""
+        return tuple(self.state.incidents[i] for i in repair.members if i in self.state.incidents)
+
+    def case(self, incident: Incident, plan: Plan | None = None) -> Case:
+        policy = self.state.policy(incident.policy)
+        settings = Case(self.state, incident, policy, None, self.now).settings
+        ladder = settings.remediations
+        recipe = self.recipes.get(ladder[incident.rung].action) if incident.rung < len(ladder) else None
+        return Case(self.state, incident, policy, recipe, self.now, plan)

@@ -1,0 +1,81 @@
+"""After the remediation: a heal is done when it is seen, not when a call returned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from healer.core.detector import Track, after_heal, stable_since
+from healer.core.incident import Climbed, Exhausted, Incident, Outcome, Remediated
+from healer.core.model import Target
+from healer.core.planner import upstream
+from healer.core.policy import ProvedBy
+from healer.core.turn import Turn
+
+
+def verify(turn: Turn, incident: Incident) -> None:
+    """The engine has proven the remediation; from here only looks made from now on count."""
+    case = turn.case(incident)
+    resource = case.snapshot.resources.get(incident.target.path) if case.snapshot else None
+    successor = resource.incarnation if resource else None
+    reset_tracks(turn, incident.target)
+    incident = turn.advance(
+        incident,
+        Remediated(successor, turn.now + case.settings.verify.within),
+        "remediated",
+        {"successor": successor.physical_id if successor else None},
+    )
+    # What nobody looks at and no sender will clear has no other witness than the engine.
+    unwatched = not case.settings.detect.watches and not incident.source.startswith("alarm:")
+    if case.settings.verify.by is ProvedBy.ENGINE or unwatched:
+        _healed(turn, incident, by="engine")
+
+
+def reset_tracks(turn: Turn, target: Target) -> None:
+    """Forget the counts, not the failure: what is seen from now on decides."""
+    tracks = turn.state.tracks.get(target)
+    if tracks:
+        turn.state.tracks[target] = {source: after_heal(track) for source, track in tracks.items()}
+
+
+def review(turn: Turn, incident: Incident) -> None:
+    """Close what has been healthy long enough, climb where the time is over, and say when to look again."""
+    settings = turn.case(incident).settings
+    since = stable_since(_witnesses(turn, incident))
+    if since is not None and turn.now >= since + settings.verify.stable_for:
+        _healed(turn, incident, by="check")
+        return
+    deadline = incident.deadline or turn.now
+    if turn.now >= deadline:
+        climb(turn, incident, f"it was not seen healthy within {settings.verify.within}")
+        return
+    wake = min(deadline, since + settings.verify.stable_for) if since else deadline
+    turn.wake_incident(incident, wake)
+
+
+def _witnesses(turn: Turn, incident: Incident) -> Mapping[str, Track]:
+    """The policy's own checks where it has any; else whoever raised the alarm."""
+    tracks = turn.state.tracks.get(incident.target, {})
+    own = {watch.source for watch in turn.case(incident).settings.detect.watches}
+    return {source: track for source, track in tracks.items() if not own or source in own}
+
+
+def _healed(turn: Turn, incident: Incident, *, by: str) -> None:
+    """Close it. Its cause is healed, so what waited for it must be seen failing anew before anything is done."""
+    tracks = turn.state.tracks.get(incident.target, {})
+    turn.state.tracks[incident.target] = {s: t for s, t in tracks.items() if not s.startswith("alarm:")}
+    snapshot = turn.state.snapshots.get(incident.target.root)
+    for other in turn.state.incidents_of(incident.target.root):
+        if snapshot and incident.target.path in upstream(snapshot, other.target.path):
+            reset_tracks(turn, other.target)
+    turn.close(incident, Outcome.HEALED, {"by": by})
+
+
+def climb(turn: Turn, incident: Incident, why: str) -> None:
+    """This rung is used up: the next one, or a person."""
+    ladder = turn.case(incident).settings.remediations
+    if incident.rung + 1 < len(ladder):
+        note = {"why": why, "next": ladder[incident.rung + 1].action}
+        turn.advance(incident, Climbed(turn.now), "climbed", note)
+        turn.reconsider(incident.target.root)
+    else:
+        turn.advance(incident, Exhausted(), "exhausted", {"why": why})
