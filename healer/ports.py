@@ -6,14 +6,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
-from healer.core.model import NOTHING, Alarm, Health, Incarnation, Observation, Root, Snapshot, Symptom
+from healer.core.change import AlarmOutcome, Change
+from healer.core.incident import Incident
+from healer.core.model import (
+    NOTHING,
+    Alarm,
+    Health,
+    Incarnation,
+    Observation,
+    Root,
+    Snapshot,
+    Symptom,
+    Target,
+)
+from healer.core.state import State
 from healer.core.step import Failure
-
-if TYPE_CHECKING:
-    from healer.core.change import Change
-    from healer.core.state import State
 
 
 class HealerError(Exception):
@@ -245,29 +254,89 @@ class Entry:
     body: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class ObservationRun:
+    """Looks of one source at one target that all said the same, folded into one row."""
+
+    target: Target
+    source: str
+    health: Health
+    symptom: Symptom
+    first_at: datetime
+    last_at: datetime
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRevision:
+    """The text that a policy had, by digest, so that an old story can still be read."""
+
+    digest: str
+    policy: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """What one caller wants kept, all or nothing."""
+
+    changes: tuple[Change, ...] = ()
+    alarms: tuple[Alarm, ...] = ()
+    runs: tuple[ObservationRun, ...] = ()
+    revisions: tuple[PolicyRevision, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FiledAlarm:
+    """An alarm as it is kept, and what became of it; outcome None: not settled yet."""
+
+    alarm: Alarm
+    outcome: AlarmOutcome | None
+    detail: str = ""
+    incident: str | None = None
+
+
 class Store(Protocol):
     """Where state and story are kept.
 
-    Every method may block: the runner calls it off the loop, or through its own writer thread.
-
-    `acquire` comes first and returns the epoch that every later write carries; a write with an old epoch raises
-    StaleWriterError and changes nothing. `commit` is one transaction: all or nothing, durable when it returns.
+    Every method may block, and is called from one thread at a time: the writer's. `acquire` comes first and
+    gives the epoch that every later write carries; a write with an old epoch raises StaleWriterError and
+    changes nothing. A failed write raises StoreError, keeps nothing, and the next may succeed.
     """
 
-    def acquire(self) -> int: ...
+    def acquire(self) -> int:
+        """Take the writer's place; raises StoreError where another process holds it, saying which (pid)."""
+        ...
 
     def load(self) -> State:
-        """All that is open, and the ledger; what a kernel is restored from."""
+        """All that is open, the attempts, and alarms not settled: what a kernel is restored from."""
         ...
 
-    def commit(self, changes: Sequence[Change]) -> None: ...
+    def commit(self, writes: Sequence[Write]) -> tuple[tuple[bool, ...], ...]:
+        """Keep all of them in one durable transaction. For each write, for each of its alarms: was it new?
 
-    def file_alarms(self, alarms: Sequence[Alarm]) -> tuple[bool, ...]:
-        """Keep alarms; False for each that is there already (same identity)."""
+        An alarm with a known identity is kept once. A change keeps its row and, where it is news, a journal entry.
+        """
         ...
 
-    def journal(
-        self, after: int = 0, incident: str | None = None, limit: int = 1000
-    ) -> tuple[Entry, ...]: ...
+    def journal(self, after: int = 0, incident: str | None = None, limit: int = 1000) -> tuple[Entry, ...]:
+        """Entries with a greater `seq`, oldest first; of one incident: also those of its repairs."""
+        ...
+
+    def incidents(self, *, open_only: bool = False, limit: int = 100) -> tuple[Incident, ...]:
+        """Newest first."""
+        ...
+
+    def find_incidents(self, prefix: str) -> tuple[Incident, ...]:
+        """Those whose id begins so (letter case does not matter), at most ten."""
+        ...
+
+    def alarms(self, limit: int = 100) -> tuple[FiledAlarm, ...]:
+        """Newest first."""
+        ...
+
+    def prune(self, before: datetime) -> int:
+        """Forget what ended before; open things are kept. How many journal entries went."""
+        ...
 
     def close(self) -> None: ...
