@@ -48,6 +48,9 @@ clean: ## remove all that these words have made
 
 # --- the environment: a stamp is written when a step is through, so what is half done is done again
 
+WHOLE = import sys; from importlib.metadata import distribution; \
+  sys.exit(sys.version_info < (3, 11) or distribution("pip").read_text("RECORD") is None)
+
 .venv/.made:
 	@command -v $(PYTHON) > /dev/null || \
 	  { echo "healer needs Python 3.11 or later; there is no $(PYTHON) (Debian: apt install python3 python3-venv)" >&2; exit 1; }
@@ -55,21 +58,28 @@ clean: ## remove all that these words have made
 	  { echo "healer needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) -V) (make PYTHON=python3.12 takes another)" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || \
 	  { echo "$(PYTHON) has no venv module (Debian: apt install python3-venv)" >&2; exit 1; }
-	@if ! $(RUN) -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; then \
+	@# An environment that a person made is kept; one without pip's RECORD, which is written last, is half of one.
+	@if ! $(RUN) -c '$(WHOLE)' 2> /dev/null; then \
 	  echo "venv: making .venv with $$($(PYTHON) -V)"; $(PYTHON) -m venv --clear .venv; fi
 	@touch $@
 
 # pip says what it does; of that, the names are enough (the rest is in .venv/pip.log). Errors come through as they are.
-PIP_INSTALL = $(RUN) -m pip install --no-input --progress-bar off --log .venv/pip.log
+# A package that was being unpacked when it was interrupted may look whole: then the environment is made anew.
 NAMES = awk '/^Collecting / { sub(/[^A-Za-z0-9._-].*/, "", $$2); print "venv:   " $$2; fflush() } \
   /^Installing collected/ { print "venv: unpacking " NF - 3 " packages"; fflush() }'
+define INSTALL
+	@if [ -e .venv/.half ]; then echo "venv: an installation was interrupted; from the start again"; \
+	  $(PYTHON) -m venv --clear .venv; touch .venv/.made; fi
+	@echo "venv: installing $(2)"
+	@touch .venv/.half
+	@$(RUN) -m pip install --no-input --progress-bar off --log .venv/pip.log -e '$(1)' | $(NAMES)
+	@rm .venv/.half
+endef
 
 .venv/.runtime: pyproject.toml | .venv/.made
-	@echo "venv: installing healer and the libraries that it needs"
-	@$(PIP_INSTALL) -e . | $(NAMES)
+	$(call INSTALL,.,healer and the libraries that it needs)
 	@touch $@
 
 .venv/.dev: pyproject.toml | .venv/.made
-	@echo "venv: installing healer, its libraries, and the tools that check it"
-	@$(PIP_INSTALL) -e '.[dev]' | $(NAMES)
+	$(call INSTALL,.[dev],healer with its libraries and the tools that check it)
 	@touch .venv/.runtime $@
