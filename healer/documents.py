@@ -80,6 +80,16 @@ class Document:
 def read(path: str | PathLike[str], size_limit: int = SIZE_LIMIT) -> Document:
     """Read one YAML file. Raises DocumentError with every mistake in it, or with why it cannot be read."""
     file = fspath(path)
+    return parse(_text(path, file, size_limit), file)
+
+
+def read_all(path: str | PathLike[str], size_limit: int = SIZE_LIMIT) -> tuple[Document, ...]:
+    """Read a YAML file of several documents, `---` between them; an empty file is none. Raises as `read` does."""
+    file = fspath(path)
+    return parse_all(_text(path, file, size_limit), file)
+
+
+def _text(path: str | PathLike[str], file: str, size_limit: int) -> str:
     try:
         with Path(path).open("rb") as stream:
             raw = stream.read(size_limit + 1)
@@ -88,7 +98,7 @@ def read(path: str | PathLike[str], size_limit: int = SIZE_LIMIT) -> Document:
     if len(raw) > size_limit:
         raise DocumentError([Problem(file, 0, "", f"is larger than {size_limit} bytes")])
     try:
-        return parse(raw.decode("utf-8-sig"), file)
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         raise DocumentError([Problem(file, line, "", "is not UTF-8 text")]) from error
@@ -96,11 +106,20 @@ def read(path: str | PathLike[str], size_limit: int = SIZE_LIMIT) -> Document:
 
 def parse(text: str, file: str) -> Document:
     """Read YAML that is at hand already; `file` is what its mistakes are reported under."""
-    reading = _Reading(text, file)
-    data = reading.document()
+    reading = _Reading(text, file, most=1)
+    documents = reading.documents()
     if reading.problems:
         raise DocumentError(reading.problems)
-    return Document(file, data, reading.lines)
+    return documents[0] if documents else Document(file, None)
+
+
+def parse_all(text: str, file: str) -> tuple[Document, ...]:
+    """As `parse`, for several documents in one text."""
+    reading = _Reading(text, file)
+    documents = reading.documents()
+    if reading.problems:
+        raise DocumentError(reading.problems)
+    return tuple(documents)
 
 
 def spelled(path: KeyPath) -> str:
@@ -130,39 +149,40 @@ class _TooDeepError(Exception):
 class _Reading:
     """One pass over the parser's events: aliases are seen here, before anything could multiply them."""
 
-    def __init__(self, text: str, file: str) -> None:
+    def __init__(self, text: str, file: str, most: int | None = None) -> None:
         self._file = file
+        self._most = most
         self._text = text
         self._loader: Any = None
         self.problems: list[Problem] = []
         self.lines: dict[KeyPath, int] = {}
 
-    def document(self) -> Any:
+    def documents(self) -> list[Document]:
+        found: list[Document] = []
         try:
             self._loader = _Loader(self._text)
             self._loader.get_event()  # the stream starts
-            if self._loader.check_event(yaml.StreamEndEvent):
-                return None
-            self._loader.get_event()  # the document starts
-            data = self._node(())
-            self._loader.get_event()  # the document ends
-            if not self._loader.check_event(yaml.StreamEndEvent):
-                event = self._loader.get_event()
-                self._complain((), event.start_mark.line + 1, "a second document begins: one file holds one")
+            while not self._loader.check_event(yaml.StreamEndEvent):
+                event = self._loader.get_event()  # a document starts
+                if len(found) == self._most:
+                    line = event.start_mark.line + 1
+                    self._complain((), line, "a second document begins: one file holds one")
+                    break
+                self.lines = {}
+                found.append(Document(self._file, self._node(()), self.lines))
+                self._loader.get_event()  # it ends
         except _TooDeepError:
-            return None
+            return found  # It was complained of where it was found; what follows cannot be told apart any more.
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             self._complain((), mark.line + 1 if mark else 0, f"is not YAML: {error.problem or error.context}")
-            return None
         except yaml.reader.ReaderError as error:
             line = self._text[: error.position].count("\n") + 1
             self._complain((), line, f"is not YAML: {error.reason}")
-            return None
         finally:
             if self._loader is not None:
                 self._loader.dispose()
-        return data
+        return found
 
     def _complain(self, path: KeyPath, line: int, message: str) -> None:
         self.problems.append(Problem(self._file, line, spelled(path), message))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from healer.documents import DocumentError, Problem, did_you_mean, parse, read, spelled
+from healer.documents import DocumentError, Problem, did_you_mean, parse, parse_all, read, read_all, spelled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,3 +133,18 @@ def test_a_misspelt_word_is_answered_with_the_nearest() -> None:
     assert did_you_mean("timout", ["timeout", "interval"]) == "did you mean 'timeout'?"
     assert did_you_mean("zzz", ["timeout", "interval"]) == "known are interval, timeout"
     assert did_you_mean("zzz", []) == "there is none"
+
+
+def test_several_documents_of_one_file_each_know_their_lines() -> None:
+    first, second = parse_all("a: 1\n---\nb:\n  c: 2\n", "a.yaml")
+    assert (first.data, first.line(("a",))) == ({"a": 1}, 1)
+    assert (second.data, second.line(("b", "c")), second.line(())) == ({"b": {"c": 2}}, 4, 3)
+    assert parse_all("# nothing\n", "a.yaml") == ()
+
+
+def test_the_mistakes_of_all_documents_are_told_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text("a: 1\na: 2\n---\nb: &x 1\n")
+    with pytest.raises(DocumentError) as caught:
+        read_all(file)
+    assert [problem.line for problem in caught.value.problems] == [2, 4]
