@@ -21,6 +21,7 @@ from healer.core.model import (
     Symptom,
     Target,
 )
+from healer.core.repair import Recipe
 from healer.core.state import State
 from healer.core.step import Failure
 
@@ -185,6 +186,12 @@ class Sight:
     health: Health
     symptom: Symptom
     detail: str = ""
+
+
+class Action(Protocol):
+    """What a remediation does, as a recipe of recorded steps. Pure data."""
+
+    recipe: ClassVar[Recipe]
 
 
 class Probe(Protocol):

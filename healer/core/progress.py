@@ -43,7 +43,6 @@ WITHDRAWN: Mapping[Failure, tuple[Refusal, timedelta]] = {
     Failure.UNREACHABLE: (Refusal.CLOUD_UNREACHABLE, LATER),
     Failure.EXPIRED: (Refusal.CLOUD_UNREACHABLE, LATER),
     Failure.NOT_BEGUN: (Refusal.CLOUD_UNREACHABLE, LATER),
-    Failure.REJECTED: (Refusal.REJECTED, MUCH_LATER),
     Failure.MOVED: (Refusal.PREVIEW_MOVED, MUCH_LATER),
 }
 """A repair that ended before it touched anything holds its incidents, for this reason and so long."""
@@ -222,7 +221,8 @@ def _finish(turn: Turn, repair: Repair) -> None:
                 admission.decline(turn, incident, _refused(turn, ending.failure, ending.detail))
         elif ending.failure is None and repair.recipe.heals:
             verify(turn, incident)
-        elif ending.failure is None or repair.acted or not repair.recipe.heals:
+        elif ending.failure in {None, Failure.REJECTED} or repair.acted or not repair.recipe.heals:
+            # REJECTED: the engine will never do this, so waiting would not help, and the next rung may.
             climb(turn, incident, ending.detail)
         else:
             _withdraw(turn, incident, ending.failure, ending.detail)
