@@ -1,12 +1,14 @@
 """One tier of an application: an HTTP server that finds the tier below it through its wires.
 
-Started with PORT, ADDRESS and WIRES (a JSON file, read again on SIGHUP) in its environment; its only argument is
-its name. Raw sockets: http.server alone would take longer to import than this takes to answer.
+Started with PORT, ADDRESS and WIRES (a JSON file, read again on SIGHUP) in its environment; its first argument is
+its name. Raw sockets: http.server alone takes longer to import than this takes to answer.
 
-    GET /         200 with what it is and what the tier below it answered; 502 where that one does not
+    GET /         200 with what it is and what those answered that a wire leads to; 502 where one does not
     GET /healthz  200, and does not look below
     POST /status  from now on every GET is answered with the status in the body, until it is 200 again
 """
+
+from __future__ import annotations
 
 import _thread
 import json
@@ -16,50 +18,57 @@ import socket
 import sys
 
 NAME = sys.argv[1]
-WIRES = os.environ["WIRES"]
 PATIENCE_S = 2.0
 """Seconds that the tier below has to answer."""
 
 
 class Tier:
-    """What this one knows; a change is one assignment, so that threads need no lock."""
+    """What this one knows. A change is one assignment, so that threads need no lock."""
 
-    wires = {}
-    forced = 200
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.wires: dict[str, object] = {}
+        self.status = 200
 
-    def read_wires(self, *_):
-        with open(WIRES) as file:
+    def read_wires(self, *_: object) -> None:
+        with open(self.path, encoding="utf-8") as file:  # noqa: PTH123 - pathlib takes long to import
             self.wires = json.load(file)
 
-    def answer(self, method, path, body):
+    def answer(self, method: str, path: str, body: bytes) -> tuple[int, object]:
         if method == "POST" and path == "/status":
-            self.forced = int(body)
+            self.status = int(body)
             return 204, None
-        if self.forced != 200:
-            return self.forced, {"error": "told to fail"}
-        mine = {"name": NAME, "pid": os.getpid(), "wires": self.wires}
-        if path == "/healthz" or not self.wires:
+        if self.status != 200:
+            return self.status, {"error": "told to fail"}
+        mine: dict[str, object] = {"name": NAME, "pid": os.getpid(), "wires": self.wires}
+        if path == "/healthz":
             return 200, mine
         try:
-            mine["below"] = {name: get(where) for name, where in self.wires.items()}
+            below = {name: get(where) for name, where in self.wires.items() if is_address(where)}
         except OSError as error:
             return 502, mine | {"error": str(error)}
-        return 200, mine
+        return 200, mine | {"below": below}
 
 
-def get(where):
+def is_address(where: object) -> bool:
+    """Whether a wire is `address:port`; any other is only shown."""
+    return isinstance(where, str) and where.rpartition(":")[2].isdigit()
+
+
+def get(where: object) -> object:
     """What the tier at `address:port` answers; OSError where it does not, or not with 200."""
-    address, _, port = where.rpartition(":")
+    address, _, port = str(where).rpartition(":")
     with socket.create_connection((address, int(port)), PATIENCE_S) as connection:
         connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
         head, body = read(connection)
     if head.split()[1] != b"200":
         raise OSError(f"{where} answered {head.split()[1].decode()}: {body.decode()}")
-    return json.loads(body)
+    answer: object = json.loads(body)
+    return answer
 
 
-def read(connection):
-    """Head and body of a message, whose length its head tells, or else where it ends."""
+def read(connection: socket.socket) -> tuple[bytes, bytes]:
+    """Head and body of a message; without a content-length it has no body."""
     received = b""
     while b"\r\n\r\n" not in received:
         received += receive(connection)
@@ -71,14 +80,14 @@ def read(connection):
     return head, body
 
 
-def receive(connection):
+def receive(connection: socket.socket) -> bytes:
     chunk = connection.recv(65536)
     if not chunk:
         raise ConnectionError("closed in the middle of a message")
     return chunk
 
 
-def serve(tier, connection):
+def serve(tier: Tier, connection: socket.socket) -> None:
     with connection:
         connection.settimeout(PATIENCE_S * 5)
         try:
@@ -86,14 +95,15 @@ def serve(tier, connection):
             method, path, _ = head.split(b"\r\n")[0].decode().split()
             status, answer = tier.answer(method, path, body)
             text = b"" if answer is None else json.dumps(answer).encode()
-            head = f"HTTP/1.1 {status} -\r\ncontent-type: application/json\r\ncontent-length: {len(text)}\r\n"
-            connection.sendall(head.encode() + b"connection: close\r\n\r\n" + text)
+            kind = "content-type: application/json\r\nconnection: close"
+            answered = f"HTTP/1.1 {status} -\r\n{kind}\r\ncontent-length: {len(text)}\r\n\r\n"
+            connection.sendall(answered.encode() + text)
         except (OSError, ValueError) as error:
-            print(f"{NAME}: {error}", file=sys.stderr, flush=True)
+            sys.stderr.write(f"{NAME}: {error}\n")
 
 
-def main():
-    tier = Tier()
+def main() -> None:
+    tier = Tier(os.environ["WIRES"])
     # The handler first: a change between the two is then seen by the one or the other.
     signal.signal(signal.SIGHUP, tier.read_wires)
     tier.read_wires()

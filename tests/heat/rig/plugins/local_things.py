@@ -3,9 +3,11 @@
 What they are is in healer/engines/local/machine.py, loaded from there, so that the two cannot drift. What is
 only for tests is the file control.json in $HEALER_RIG_REALITY, the directory where the things' files lie:
 
-    {"fail_create": [names], "hold_create": [names], "fail_delete": [names], "hold_delete": [names]}
+    {"fail_create": [names], "hold_create": [names], "fail_delete": [names], "hold_delete": [names],
+     "fail_one_create": [names]}
 
-with logical names of resources. A create or a delete that is held goes on once its name is taken off the list.
+with logical names of resources. A create or a delete that is held goes on once its name is taken off the list;
+`fail_one_create` takes the name off itself.
 """
 
 import importlib.util
@@ -13,11 +15,14 @@ import json
 import os
 import pathlib
 import sys
+import threading
 
 from heat.common import exception
 from heat.engine import attributes, properties, resource
 
 REALITY = os.environ["HEALER_RIG_REALITY"]
+CONTROL = os.path.join(REALITY, "control.json")
+SWITCHING = threading.Lock()
 PATIENCE_S = 2.0
 """Seconds between SIGTERM and SIGKILL."""
 
@@ -38,15 +43,23 @@ class LocalThing(resource.Resource):
     """What a process and a file have in common: the switches, and one token for each incarnation."""
 
     def _switched(self, switch):
-        control = machine.read_file(os.path.join(REALITY, "control.json"))
-        return control is not None and self.name in json.loads(control).get(switch, [])
+        return self.name in json.loads(machine.read_file(CONTROL) or "{}").get(switch, [])
+
+    def _switched_once(self, switch):
+        with SWITCHING:
+            control = json.loads(machine.read_file(CONTROL) or "{}")
+            if self.name not in control.get(switch, []):
+                return False
+            control[switch].remove(self.name)
+            machine.write_file(CONTROL, json.dumps(control))
+            return True
 
     def _token(self):
         # Of the resource's row in Heat's database: a replacement has a new one, whatever its name.
         return f"{self.name}-{self.uuid}"
 
     def handle_create(self):
-        if self._switched("fail_create"):
+        if self._switched("fail_create") or self._switched_once("fail_one_create"):
             # Not ResourceInError: Heat would try five times, for more than a minute.
             raise exception.Error(f"{self.name} may not be created")
         self.resource_id_set(self._create())
@@ -80,7 +93,7 @@ class LocalThing(resource.Resource):
 
 class LocalProcess(LocalThing):
     PROPERTIES = COMMAND, WIRES = "command", "wires"
-    ATTRIBUTES = PORT, ADDRESS = "port", "address"
+    ATTRIBUTES = PORT, ADDRESS, TOLD = "port", "address", "wires"
 
     properties_schema = {
         COMMAND: properties.Schema(
@@ -93,6 +106,7 @@ class LocalProcess(LocalThing):
     attributes_schema = {
         PORT: attributes.Schema("Where it listens.", type=attributes.Schema.INTEGER),
         ADDRESS: attributes.Schema("Where it listens.", type=attributes.Schema.STRING),
+        TOLD: attributes.Schema("What it has been told of others.", type=attributes.Schema.MAP),
     }
 
     def _create(self):
@@ -122,8 +136,12 @@ class LocalProcess(LocalThing):
         machine.stop_process(physical_id, PATIENCE_S)
 
     def _resolve_attribute(self, name):
-        value = self.data().get(name)
-        return int(value) if name == self.PORT and value is not None else value
+        data = self.data()
+        if self.PORT not in data:
+            return None
+        if name == self.TOLD:
+            return json.loads(machine.read_file(data["wires_path"]) or "{}")
+        return int(data[name]) if name == self.PORT else data[name]
 
 
 class LocalFile(LocalThing):
