@@ -112,6 +112,8 @@ class Engine(Protocol):
 
     rebuildable: ClassVar[frozenset[str]]
     """Types that can be rebuilt from the declaration without loss."""
+    poll: ClassVar[timedelta]
+    """How often an operation under way is asked after."""
 
     async def start(self) -> None:
         """Make ready (connect, adopt what was left). Raises UNREACHABLE where the engine cannot be reached."""

@@ -64,6 +64,7 @@ class Refusal(StrEnum):
     BLAST_RADIUS = "blast_radius"
     PREVIEW_MOVED = "preview_moved"
     FORBIDDEN = "forbidden"
+    REJECTED = "rejected"
     OBSERVE = "observe"
     """The policy's mode: the gate that `mode: auto` opens."""
 

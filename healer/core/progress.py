@@ -43,6 +43,7 @@ WITHDRAWN: Mapping[Failure, tuple[Refusal, timedelta]] = {
     Failure.UNREACHABLE: (Refusal.CLOUD_UNREACHABLE, LATER),
     Failure.EXPIRED: (Refusal.CLOUD_UNREACHABLE, LATER),
     Failure.NOT_BEGUN: (Refusal.CLOUD_UNREACHABLE, LATER),
+    Failure.REJECTED: (Refusal.REJECTED, MUCH_LATER),
     Failure.MOVED: (Refusal.PREVIEW_MOVED, MUCH_LATER),
 }
 """A repair that ended before it touched anything holds its incidents, for this reason and so long."""
@@ -205,7 +206,7 @@ def woken(turn: Turn, repair: Repair) -> None:
         return
     again = begin(repair, repair.step)
     turn.state.repairs[repair.id] = again
-    turn.perform(again, resumed=repair.tries > 0)
+    turn.perform(again, resumed=True)
 
 
 def _finish(turn: Turn, repair: Repair) -> None:

@@ -69,7 +69,7 @@ _UNSURE = {Failure.UNREACHABLE, Failure.FORBIDDEN, Failure.GONE, Failure.EXPIRED
 _REFUSABLE = _UNSURE | {Failure.STOPPED, Failure.CANCELLED, Failure.STALE, Failure.BUSY, Failure.REJECTED}
 
 NATURE: Mapping[Step, Nature] = {
-    Step.INSPECT: Nature(False, True, None, frozenset(_UNSURE)),
+    Step.INSPECT: Nature(False, True, None, frozenset(_UNSURE | {Failure.REJECTED})),
     Step.MARK: Nature(True, True, Step.UNMARK, frozenset(_REFUSABLE)),
     Step.PREVIEW: Nature(False, True, None, frozenset(_UNSURE | {Failure.MOVED, Failure.REJECTED})),
     Step.UNMARK: Nature(

@@ -32,6 +32,8 @@ class Perform:
     repair: Repair
     incidents: tuple[Incident, ...]
     resumed: bool = False
+    notifier: str = ""
+    """For `notify`: which one; empty is every one that is configured."""
 
 
 Command = Perform
@@ -100,7 +102,9 @@ class Turn:
         self.changes.append(AlarmSettled(self.now, identity, outcome, detail, incident))
 
     def perform(self, repair: Repair, *, resumed: bool = False) -> None:
-        self.commands.append(Perform(repair, self.members(repair), resumed))
+        members = self.members(repair)
+        rungs = [self.case(i).settings.remediations[i.rung] for i in members[:1]]
+        self.commands.append(Perform(repair, members, resumed, rungs[0].notifier if rungs else ""))
 
     def members(self, repair: Repair) -> tuple[Incident, ...]:
         """The repair's incidents that are still open."""
