@@ -1,0 +1,102 @@
+"""Whether a configuration is fit to run with: every mistake of its files, policies and declared stacks at once."""
+
+from __future__ import annotations
+
+import pwd
+from collections.abc import Iterator
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+from healer.config.load import Config, gather
+from healer.config.stacks import stack_problems
+from healer.documents import Document, DocumentError, Problem
+from healer.ports import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    problems: tuple[Problem, ...]
+    """What must be mended before the daemon can run; by file and line."""
+    warnings: tuple[Problem, ...]
+    """What a person should look at; the daemon runs nevertheless."""
+    config: Config | None
+    """Only where there is no problem."""
+
+    @property
+    def exit_code(self) -> int:
+        return 2 if self.problems else 0
+
+    def lines(self) -> tuple[str, ...]:
+        """`file:line: key: what is wrong; what was expected`, the warnings last."""
+        return (
+            *(str(problem) for problem in self.problems),
+            *(f"{warning} (warning)" for warning in self.warnings),
+        )
+
+
+def check(path: str | PathLike[str]) -> Report:
+    """Read the configuration and all that it names. Changes nothing, calls no cloud, and never raises."""
+    gathered = gather(path)
+    found, warnings = list(gathered.problems), list[Problem]()
+    if gathered.document is not None and gathered.config is not None:
+        found += _credentials(gathered.document, gathered.config)
+        found += stack_problems(gathered.config)
+        warnings += _doubts(gathered.document, gathered.config)
+    return Report(_sorted(found), _sorted(warnings), None if found else gathered.config)
+
+
+def load(path: str | PathLike[str]) -> Config:
+    """The configuration to run with. Raises DocumentError with every mistake in it."""
+    report = check(path)
+    if report.config is None:
+        raise DocumentError(report.problems)
+    return report.config
+
+
+def read_token(file: Path) -> str:
+    """The bearer token in a file of its own; white space around it does not count. Raises ConfigError."""
+    try:
+        token = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if not token or not token.isascii() or any(character.isspace() for character in token):
+        raise ConfigError(f"{file} holds no token; expected one word of printable characters")
+    return token
+
+
+def _credentials(document: Document, config: Config) -> Iterator[Problem]:
+    for name, alarm in config.alarms.items():
+        if alarm.token_file is None:
+            continue
+        try:
+            read_token(alarm.token_file)
+        except ConfigError as error:
+            yield document.problem(("alarms", name, "token_file"), str(error))
+
+
+def _doubts(document: Document, config: Config) -> Iterator[Problem]:
+    if not config.settings.policies:
+        yield document.problem(
+            ("policies",), "names no policy: every stack is read, and nothing is watched or healed"
+        )
+    for kind in ("operators", "readers"):
+        for index, user in enumerate(getattr(config.settings.api, kind)):
+            if not _exists(user):
+                yield document.problem(("api", kind, index), f"there is no user {user} on this machine")
+
+
+def _exists(user: str | int) -> bool:
+    if isinstance(user, int):
+        return True  # A number needs no entry: it is what the kernel names.
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        return False
+    return True
+
+
+def _sorted(problems: list[Problem]) -> tuple[Problem, ...]:
+    return tuple(
+        sorted(dict.fromkeys(problems), key=lambda problem: (problem.file, problem.line, problem.key))
+    )

@@ -1,0 +1,198 @@
+"""Everything that config.yaml names, read into plain values, with all that is wrong with it."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from os import PathLike, fspath
+from pathlib import Path
+
+from healer.config.policies import LoadedPolicy
+from healer.config.policies import read as read_policy
+from healer.config.rules import Surroundings
+from healer.config.salvage import Salvaged, salvage
+from healer.config.settings import Settings
+from healer.config.shelf import Shelf, anchored
+from healer.documents import Document, DocumentError, KeyPath, Problem, read, read_all
+from healer.plugins import Plugin
+
+_STAND_INS = {"version": 1, "clouds": {"unnamed": {"engine": "local"}}}
+"""For required keys that are missing: the rest, and the policies, can still be looked at."""
+
+_SOCKET_PATH = 107
+"""Bytes: the longest path of a unix socket, as the kernel has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    engine: str
+    """Name of the plug-in."""
+    plugin: Plugin
+    refresh: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmReceiver:
+    plugin: Plugin
+    token_file: Path | None
+    """None takes alarms from everybody who can connect."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration. Every path in it can be used from any directory that the daemon is started in."""
+
+    file: str
+    settings: Settings
+    """What belongs to no plug-in."""
+    clouds: Mapping[str, Cloud]
+    alarms: Mapping[str, AlarmReceiver]
+    notifiers: Mapping[str, Plugin]
+    policies: tuple[LoadedPolicy, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    document: Document | None
+    config: Config | None
+    """Without what is wrong; None where nothing can be said of the rest. Only one without problems may be run."""
+    problems: tuple[Problem, ...]
+
+
+def gather(path: str | PathLike[str]) -> Gathered:
+    """Read the file and all that it names. Never raises for what a file holds."""
+    try:
+        document = read(path)
+    except DocumentError as error:
+        return Gathered(None, None, error.problems)
+    salvaged = salvage(document, Settings, _STAND_INS)
+    if salvaged.section is None:
+        return Gathered(document, None, salvaged.problems)
+    directory = Path(path).absolute().parent
+    settings = _anchor(salvaged.section, directory)
+    found = list(salvaged.problems)
+    shelf = Shelf(directory)
+    clouds, alarms, notifiers = _plugins(document, settings, shelf, found)
+    found += _contradictions(document, settings)
+    loaded = tuple(_policies(document, settings, shelf, _surroundings(settings, salvaged), found))
+    return Gathered(
+        document, Config(document.file, settings, clouds, alarms, notifiers, loaded), tuple(found)
+    )
+
+
+def _anchor(settings: Settings, directory: Path) -> Settings:
+    return settings.model_copy(
+        update={
+            "state": settings.state.model_copy(
+                update={"directory": anchored(settings.state.directory, directory)}
+            ),
+            "api": settings.api.model_copy(update={"socket": anchored(settings.api.socket, directory)}),
+        }
+    )
+
+
+def _plugins(
+    document: Document, settings: Settings, shelf: Shelf, found: list[Problem]
+) -> tuple[dict[str, Cloud], dict[str, AlarmReceiver], dict[str, Plugin]]:
+    clouds: dict[str, Cloud] = {}
+    alarms: dict[str, AlarmReceiver] = {}
+    notifiers: dict[str, Plugin] = {}
+    for name, cloud in settings.clouds.items():
+        at: KeyPath = ("clouds", name)
+        built = shelf.build(document, at, ("engines", cloud.engine), cloud, (*at, "engine"))
+        if isinstance(built, Plugin):
+            clouds[name] = Cloud(cloud.engine, built, cloud.refresh)
+        else:
+            found += built
+    for name, alarm in settings.alarms.items():
+        at = ("alarms", name)
+        built = shelf.build(document, at, ("alarms", name), alarm, at)
+        if isinstance(built, Plugin):
+            alarms[name] = AlarmReceiver(built, anchored(alarm.token_file, shelf.directory))
+        else:
+            found += built
+    for name, notifier in settings.notifiers.items():
+        at = ("notifiers", name)
+        built = shelf.build(document, at, ("notifiers", notifier.notifier), notifier, (*at, "notifier"))
+        if isinstance(built, Plugin):
+            notifiers[name] = built
+        else:
+            found += built
+    return clouds, alarms, notifiers
+
+
+def _contradictions(document: Document, settings: Settings) -> Iterator[Problem]:
+    if not settings.listen.is_loopback:
+        address = f"listen.address ({settings.listen.address}, line {document.line(('listen', 'address'))})"
+        for name, alarm in settings.alarms.items():
+            if alarm.token_file is None:
+                yield document.problem(
+                    ("alarms", name),
+                    f"has no token_file, and {address} lets everybody who reaches this machine start heals;"
+                    " expected a token_file, or 127.0.0.1 to listen on",
+                )
+    if len(bytes(settings.api.socket)) > _SOCKET_PATH:
+        yield document.problem(
+            ("api", "socket"),
+            f"{settings.api.socket} is longer than the {_SOCKET_PATH} bytes of a unix socket",
+        )
+
+
+def _surroundings(settings: Settings, salvaged: Salvaged[Settings]) -> Surroundings:
+    unsure = {path[0] for path in salvaged.doubtful if path and len(path) <= 2}
+    return Surroundings(
+        refresh={name: cloud.refresh for name, cloud in settings.clouds.items()},
+        notifiers=frozenset(settings.notifiers),
+        alarms=bool(settings.alarms) or "alarms" in unsure,
+        certain=frozenset({"clouds", "notifiers"} - unsure),
+    )
+
+
+def _policies(
+    document: Document, settings: Settings, shelf: Shelf, around: Surroundings, found: list[Problem]
+) -> Iterator[LoadedPolicy]:
+    places: dict[str, str] = {}
+    for file in _files(document, settings, found):
+        try:
+            documents = read_all(file)
+        except DocumentError as error:
+            found += error.problems
+            continue
+        if not documents:
+            found.append(Problem(file, 0, "", "holds no policy"))
+        for each in documents:
+            name, place = _name(each), f"{file}:{each.line(('policy',))}"
+            policy = read_policy(each, shelf, around)
+            found += policy.problems
+            if name in places:
+                found.append(
+                    each.problem(("policy",), f"{name} is the name of another one already: {places[name]}")
+                )
+            elif name is not None:
+                places[name] = place
+            if policy.loaded is not None:
+                yield policy.loaded
+
+
+def _name(document: Document) -> str | None:
+    name = document.data.get("policy") if isinstance(document.data, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def _files(document: Document, settings: Settings, found: list[Problem]) -> Iterator[str]:
+    """The files of policies, each once, as a person who reads a report would type them."""
+    directory = Path(document.file).parent
+    seen: set[Path] = set()
+    for index, pattern in enumerate(settings.policies):
+        whole = fspath(Path(glob.escape(fspath(directory))) / pattern)
+        files = sorted(glob.glob(whole, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
+        if not files:
+            found.append(
+                document.problem(("policies", index), f"no file matches {pattern}, seen from {directory}")
+            )
+        for file in files:
+            if Path(file).absolute() not in seen:
+                seen.add(Path(file).absolute())
+                yield file
