@@ -1,4 +1,4 @@
-"""How each recorded step is looked at and performed, through the ports alone: the daemon and the simulation share it."""
+"""How each recorded step is looked at and performed, through the ports alone; daemon and simulation share it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""HTTP in: one listener for alarms and metrics, one unix socket for the API."""
