@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,18 @@ def test_a_module_opens_with_a_sentence_that_says_what_it_is(path: Path) -> None
     said = ast.get_docstring(ast.parse(path.read_text()))
     assert said, "no docstring as the first statement"
     assert said.split("\n\n")[0].rstrip()[-1] in ".:", "the first paragraph is not a sentence"
+
+
+@pytest.mark.parametrize(
+    ("page", "extra"), [("dependencies.md", None), ("0005-tools-of-development.md", "dev")]
+)
+def test_each_library_is_accounted_for(page: str, extra: str | None) -> None:
+    """A library is somebody else's work that ours rests on: whose, how big and what for is written down."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = project["optional-dependencies"][extra] if extra else project["dependencies"]
+    names = {re.split(r"[^\w-]", each)[0] for each in wanted}
+    rows = re.findall(r"^\| ([\w-]+) ", (ROOT / "docs" / "decisions" / page).read_text(), re.MULTILINE)
+    assert set(rows) - {"library", "hatchling"} == names
 
 
 def test_nothing_committed_names_a_path_of_the_machine_it_was_made_on() -> None:
