@@ -81,6 +81,8 @@ def observed(turn: Turn, seen: Observation) -> None:
     owned = state.owners.get(target)
     if not isinstance(owned, Owned):
         return
+    if not seen.judged and all(watch.source != seen.source for watch in owned.policy.detect.watches):
+        return  # A look that another policy asked for.
     current = state.snapshots[target.root].resources[target.path].incarnation.physical_id
     if seen.physical_id is not None and seen.physical_id != current:
         return  # About an incarnation that is no more.
