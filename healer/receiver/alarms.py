@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 from collections.abc import Awaitable, Callable, Mapping
@@ -43,8 +42,8 @@ class Intake:
     accept: Accept
     """Stores alarms and says for each whether it was new; StoreError if they could not be stored."""
     now: Callable[[], datetime]
-    metrics: Callable[[], bytes]
-    """The text for Prometheus; may take long, so it is called off the loop."""
+    metrics: Callable[[], Awaitable[bytes]]
+    """The text for Prometheus."""
     alive: Callable[[], str | None]
     """Why the daemon should be restarted; None while it lives."""
     ready: Callable[[], str | None]
@@ -104,7 +103,7 @@ def _shows(request: web.Request, token: bytes) -> bool:
 
 
 async def _metrics(request: web.Request) -> web.StreamResponse:
-    text = await asyncio.to_thread(request.app[_INTAKE].metrics)
+    text = await request.app[_INTAKE].metrics()
     return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
 

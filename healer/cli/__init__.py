@@ -1,0 +1,121 @@
+"""The words a person types: each is one function that returns the exit code."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from healer import __version__
+from healer.cli import ask, daemon, local
+from healer.cli.client import Client, NoDaemonError, RefusedError
+from healer.durations import parse_duration
+from healer.ports import HealerError
+
+OK, FAILED, USAGE = 0, 1, 2
+
+DEFAULT_CONFIG = "/etc/healer/config.yaml"
+DEFAULT_SOCKET = "/run/healer/api.sock"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0: done. 1: it was tried and did not work, or there is no daemon. 2: what was asked for makes no sense."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.word(options))
+    except RefusedError as error:
+        print(f"healer: {error}", file=sys.stderr)
+        return USAGE if error.status in {400, 404, 409} else FAILED
+    except NoDaemonError as error:
+        print(f"healer: {error}", file=sys.stderr)
+        return FAILED
+    except HealerError as error:
+        print(f"healer: {error}", file=sys.stderr)
+        return USAGE
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="healer", description="Notices what died in an orchestrated stack, and has it replaced."
+    )
+    parser.add_argument("--version", action="version", version=f"healer {__version__}")
+    words = parser.add_subparsers(title="words", required=True, metavar="WORD")
+
+    run = _word(words, "run", daemon.run, "run the daemon, as systemd starts it")
+    run.add_argument("--config", type=Path, default=Path(DEFAULT_CONFIG), metavar="FILE")
+
+    demo = _word(words, "demo", local.demo, "break a small stack of real processes, and watch it heal")
+    demo.add_argument(
+        "--break",
+        dest="fault",
+        choices=("kill", "hang", "sick"),
+        default="kill",
+        help="kill: SIGKILL db (the default); hang: SIGSTOP db; sick: web answers 500",
+    )
+    demo.add_argument("--keep", action="store_true", help="go on afterwards, to break things yourself and watch")
+
+    check = _word(words, "check", local.check, "read config and policies; every mistake at once")
+    check.add_argument("--config", type=Path, default=Path(DEFAULT_CONFIG), metavar="FILE")
+    check.add_argument("--json", action="store_true", help="print JSON")
+
+    _asking(words, "status", ask.status, "how the daemon is")
+    _asking(words, "stacks", ask.stacks, "the stacks, and what stands in them")
+    incidents = _asking(words, "incidents", ask.incidents, "what fails, and what is done about it")
+    incidents.add_argument("--all", action="store_true", help="closed ones too")
+    show = _asking(words, "show", ask.show, "the whole story of one incident")
+    show.add_argument("incident", metavar="INCIDENT", help="its id, or a unique beginning of it")
+    _asking(words, "alarms", ask.alarms, "the alarms that came, and what became of them")
+
+    heal = _asking(words, "heal", ask.heal, "heal one resource now")
+    heal.add_argument("stack", metavar="STACK")
+    heal.add_argument("resource", metavar="RESOURCE", help="its path, such as group/0/server, or its unique name")
+    heal.add_argument("--why", required=True, help="kept with its story")
+    heal.add_argument("--cloud", help="where more than one has a stack of that name")
+
+    pause = _asking(words, "pause", ask.pause, "touch nothing until resumed")
+    pause.add_argument(
+        "scope", metavar="SCOPE", nargs="?", default="all", help="all, cloud:NAME, stack:NAME or policy:NAME"
+    )
+    pause.add_argument("--why", required=True, help="shown with everything that it holds")
+    pause.add_argument("--for", dest="until", type=parse_duration, metavar="TIME", help="such as 30m; else until resumed")
+    resume = _asking(words, "resume", ask.resume, "take a pause back")
+    resume.add_argument("scope", metavar="SCOPE", nargs="?", default="all", help="its scope, or its id")
+    release = _asking(words, "release", ask.release, "let go of one incident")
+    release.add_argument("incident", metavar="INCIDENT")
+
+    release_all = _word(words, "release-all", local.release_all, "take back our marks, with the daemon dead")
+    release_all.add_argument("--config", type=Path, default=Path(DEFAULT_CONFIG), metavar="FILE")
+    release_all.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+Word = Callable[[argparse.Namespace], int]
+
+
+def _word(
+    words: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, word: Word, summary: str
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = words.add_parser(name, help=summary, description=summary.capitalize() + ".")
+    parser.set_defaults(word=word)
+    return parser
+
+
+def _asking(
+    words: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    word: Callable[[Client, argparse.Namespace], int],
+    summary: str,
+) -> argparse.ArgumentParser:
+    """A word that asks the running daemon."""
+    parser = _word(words, name, lambda options: word(Client(options.socket), options), summary)
+    socket = os.environ.get("HEALER_SOCKET", DEFAULT_SOCKET)
+    parser.add_argument("--socket", type=Path, default=Path(socket), metavar="PATH", help="of the daemon's API")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser

@@ -1,0 +1,79 @@
+"""Talks to the running daemon over its unix socket."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from healer.ports import HealerError
+
+TIMEOUT = 90.0
+"""Seconds: longer than the daemon ever waits before it answers."""
+
+
+class NoDaemonError(HealerError):
+    """Nothing answers at the socket."""
+
+
+class RefusedError(HealerError):
+    """The daemon said no, in words."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("healer", timeout=TIMEOUT)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+class Client:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def get(self, path: str, **query: Any) -> Any:
+        wanted = {key: value for key, value in query.items() if value is not None}
+        return self._call("GET", f"{path}?{urlencode(wanted)}" if wanted else path)
+
+    def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        return self._call("POST", path, json.dumps(body or {}))
+
+    def delete(self, path: str) -> Any:
+        return self._call("DELETE", path)
+
+    def _call(self, method: str, path: str, body: str | None = None) -> Any:
+        connection = _UnixConnection(self._path)
+        try:
+            connection.request(method, path, body, {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            answer = json.loads(response.read())
+        except PermissionError as error:
+            raise NoDaemonError(f"you may not open {self._path}; the daemon's user and root may") from error
+        except OSError as error:
+            raise NoDaemonError(
+                f"no daemon answers at {self._path} ({error.strerror or error}); "
+                "is it running? --socket or HEALER_SOCKET names another"
+            ) from error
+        except (http.client.HTTPException, ValueError) as error:
+            raise NoDaemonError(f"what answers at {self._path} is not healer: {error}") from error
+        finally:
+            connection.close()
+        if response.status >= 400:
+            refused = answer.get("error", {})
+            raise RefusedError(
+                response.status, refused.get("reason", "refused"), refused.get("message", response.reason)
+            )
+        return answer
