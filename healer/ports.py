@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from healer.core.change import AlarmOutcome, Change
@@ -72,6 +73,17 @@ class Clock(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an engine works: what the daemon tells it once, before anything else."""
+
+    cloud: str
+    """Its name in the configuration; the `cloud` of its roots."""
+    state_directory: Path
+    """The daemon's; an engine that keeps books has a folder of its own there."""
+    clock: Clock
+
+
 class OperationState(StrEnum):
     NOT_BEGUN = "not_begun"
     IN_PROGRESS = "in_progress"
@@ -114,6 +126,10 @@ class Engine(Protocol):
     """Types that can be rebuilt from the declaration without loss."""
     poll: ClassVar[timedelta]
     """How often an operation under way is asked after."""
+
+    def bind(self, place: Place) -> None:
+        """Called once, first, and off any loop; only remembers."""
+        ...
 
     async def start(self) -> None:
         """Make ready (connect, adopt what was left). Raises UNREACHABLE where the engine cannot be reached."""
