@@ -65,8 +65,8 @@ WHOLE = import sys; from importlib.metadata import distribution; \
 
 # pip says what it does; of that, the names are enough (the rest is in .venv/pip.log). Errors come through as they are.
 # A package that was being unpacked when it was interrupted may look whole: then the environment is made anew.
-NAMES = awk '/^Collecting / { sub(/[^A-Za-z0-9._-].*/, "", $$2); print "venv:   " $$2; fflush() } \
-  /^Installing collected/ { print "venv: unpacking " NF - 3 " packages"; fflush() }'
+NAMES = sed -u -n -E -e 's/^ +Installing build dep.*started/venv:   preparing/p' -e 's/^Collecting ([A-Za-z0-9._-]+).*/venv:   \1/p' \
+  -e 's/^Installing collected.*/venv: unpacking/p'
 define INSTALL
 	@if [ -e .venv/.half ]; then echo "venv: an installation was interrupted; from the start again"; \
 	  $(PYTHON) -m venv --clear .venv; touch .venv/.made; fi
