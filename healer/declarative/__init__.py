@@ -1,1 +1,1 @@
-"""The small declarative engine that the embedded and the simulated engine share: template, graph, order, replacement."""
+"""The small declarative engine that the embedded and the simulated one share: template, order, replacement."""
