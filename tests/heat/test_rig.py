@@ -81,6 +81,31 @@ async def test_a_stack_outlives_the_engine(real_heat: RealHeat, heat: Stacks, sh
     assert not any(machine.process_alive(each) for each in before.values())
 
 
+async def test_a_check_finds_what_is_dead(heat: Stacks, shop: Stack) -> None:
+    physical_id = (await ids(heat, shop))["web"]
+    machine.stop_process(physical_id, patience_s=5)
+    status, _ = await heat.request("POST", f"{shop.path}/actions", json={"check": None})
+    assert status == 200
+    assert await heat.wait(shop) == "CHECK_FAILED"
+    found = {each["resource_name"]: each["resource_status"] for each in await heat.resources(shop)}
+    assert found == {"db": "CHECK_COMPLETE", "api": "CHECK_COMPLETE", "web": "CHECK_FAILED"}
+
+
+async def test_a_file_is_changed_in_place_unless_it_is_gone(heat: Stacks) -> None:
+    stack = await heat.create("files", (TEMPLATES / "files.yaml").read_text(), parameters=PARAMETERS)
+    before = await ids(heat, stack)
+    path = (await heat.resource(stack, "settings"))["attributes"]["path"]
+    assert machine.read_file(path) == "first"
+    assert await heat.update(stack, {"parameters": {"content": "second"}}) == 202
+    assert await heat.wait(stack) == "UPDATE_COMPLETE"
+    assert await ids(heat, stack) == before
+    assert machine.read_file(path) == "second"
+    machine.remove_file(path)
+    assert await heat.update(stack, {"parameters": {"content": "third"}}) == 202
+    assert await heat.wait(stack) == "UPDATE_FAILED"
+    assert "is gone" in (await heat.resource(stack, "settings"))["resource_status_reason"]
+
+
 def test_a_heat_that_does_not_start_says_why(real_heat: RealHeat, tmp_path: Path) -> None:
     broken = RealHeat(tmp_path / "broken")
     (broken.directory / "heat.conf").write_text("[database\n")

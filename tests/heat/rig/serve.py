@@ -18,16 +18,16 @@ import warnings
 STARTED = time.monotonic()
 warnings.simplefilter("ignore")  # Heat's own affair
 
-from oslo_service import backend  # noqa: E402
+from oslo_service import backend
 
 backend.init_backend(backend.BackendType.THREADING)  # must come before anything of heat.engine is imported
 
-from wsgiref import simple_server  # noqa: E402
+from wsgiref import simple_server
 
-import mends  # noqa: E402
-import oslo_i18n  # noqa: E402
-from oslo_config import cfg  # noqa: E402
-from oslo_log import log as logging  # noqa: E402
+import mends
+import oslo_i18n
+from oslo_config import cfg
+from oslo_log import log as logging
 
 LOG = stdlib_logging.getLogger("heat_rig")
 GRACE_S = 1.0
