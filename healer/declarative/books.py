@@ -205,7 +205,7 @@ class Book:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Standing:
     """One row, and where it stands."""
 
     book: Book
@@ -234,14 +234,14 @@ def stacks(book: Book) -> Iterator[Stack]:
         pending.extend(stack.children.values())
 
 
-def places(book: Book) -> Iterator[Place]:
+def standings(book: Book) -> Iterator[Standing]:
     """Every row, left-overs too."""
     for stack in stacks(book):
         for row in stack.rows.values():
-            yield Place(book, stack, row)
+            yield Standing(book, stack, row)
 
 
-def current_places(book: Book) -> Iterator[Place]:
+def listed(book: Book) -> Iterator[Standing]:
     """The resources as they are listed: for each name of each stack that counts the row that counts."""
     pending = [book.root]
     while pending:
@@ -249,6 +249,6 @@ def current_places(book: Book) -> Iterator[Place]:
         for name in stack.names():
             row = stack.best(name)
             if row is not None:
-                yield Place(book, stack, row)
+                yield Standing(book, stack, row)
                 if row.physical_id in stack.children:
                     pending.append(stack.children[row.physical_id])

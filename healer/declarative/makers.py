@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from healer.core.model import Health, StackState
-from healer.declarative.books import Action, Book, Place, Row, Stack, Work
+from healer.declarative.books import Action, Book, Row, Stack, Standing, Work
 from healer.declarative.reality import Reality, RealityError, Thing
 from healer.declarative.resource_types import TEST_RESOURCE
 from healer.declarative.values import Values
@@ -19,9 +19,9 @@ class Maker(Protocol):
     `begin` may be called again, where a crash has lost that it was called.
     """
 
-    def begin(self, place: Place, work: Work, now: datetime) -> None: ...
+    def begin(self, standing: Standing, work: Work, now: datetime) -> None: ...
 
-    def finished(self, place: Place, work: Work, now: datetime) -> bool: ...
+    def finished(self, standing: Standing, work: Work, now: datetime) -> bool: ...
 
     def read(self, row: Row) -> Mapping[str, Any]:
         """Its attributes as they are now."""
@@ -43,9 +43,9 @@ class Things:
     def __init__(self, reality: Reality) -> None:
         self._reality = reality
 
-    def begin(self, place: Place, work: Work, now: datetime) -> None:
+    def begin(self, standing: Standing, work: Work, now: datetime) -> None:
         del now
-        row = place.row
+        row = standing.row
         match row.action:
             case Action.CREATE:
                 made = self._reality.create(thing_of(row))
@@ -57,9 +57,9 @@ class Things:
             case _:
                 self._reality.delete(thing_of(row))
 
-    def finished(self, place: Place, work: Work, now: datetime) -> bool:
+    def finished(self, standing: Standing, work: Work, now: datetime) -> bool:
         del now
-        row = place.row
+        row = standing.row
         match row.action:
             case Action.CREATE:
                 return self._reality.created(thing_of(row))
@@ -78,15 +78,17 @@ class Things:
 class Imagined:
     """What exists in the books alone: OS::Heat::TestResource, which can be told to wait and to fail, and Value."""
 
-    def begin(self, place: Place, work: Work, now: datetime) -> None:
-        row, work.since = place.row, now
+    def begin(self, standing: Standing, work: Work, now: datetime) -> None:
+        row, work.since = standing.row, now
         wanted = work.properties if row.action is Action.UPDATE else row.properties
         if row.action is not Action.DELETE and not wanted.get("fail"):
-            row.physical_id = row.physical_id or f"{place.stack.name}-{row.name}-{row.id.rpartition('-')[2]}"
+            row.physical_id = (
+                row.physical_id or f"{standing.stack.name}-{row.name}-{row.id.rpartition('-')[2]}"
+            )
             row.data = {"value": wanted.get("value")}
 
-    def finished(self, place: Place, work: Work, now: datetime) -> bool:
-        row = place.row
+    def finished(self, standing: Standing, work: Work, now: datetime) -> bool:
+        row = standing.row
         wanted = work.properties if row.action is Action.UPDATE else row.properties
         wait = (wanted.get("action_wait_secs") or {}).get(row.action.lower())
         wait = wanted.get("wait_secs", 0) if wait is None else wait
@@ -120,8 +122,8 @@ class Nested:
         self._update = update
         self._delete = delete
 
-    def begin(self, place: Place, work: Work, now: datetime) -> None:
-        row, stack, book = place.row, place.stack, place.book
+    def begin(self, standing: Standing, work: Work, now: datetime) -> None:
+        row, stack, book = standing.row, standing.stack, standing.book
         child = stack.children.get(row.physical_id)
         if row.action is Action.DELETE:
             if child is not None:
@@ -132,15 +134,15 @@ class Nested:
         if child is None:
             row.physical_id = book.new_id()
             name = f"{stack.name}-{row.name}-{row.physical_id.rpartition('-')[2]}"
-            child = Stack(row.physical_id, name, place.path, template, {}, created_at=now)
+            child = Stack(row.physical_id, name, standing.path, template, {}, created_at=now)
             stack.children[child.id] = child
         child.template = template
         child.parameters = dict(wanted)
         self._update(book, child, now)
 
-    def finished(self, place: Place, work: Work, now: datetime) -> bool:
+    def finished(self, standing: Standing, work: Work, now: datetime) -> bool:
         del work, now
-        row, stack = place.row, place.stack
+        row, stack = standing.row, standing.stack
         child = stack.children.get(row.physical_id)
         if child is None:
             return True

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from healer.core.model import Health, Incarnation, Reference, Resource, Root, Snapshot, StackState, Symptom
-from healer.declarative.books import Action, Book, Place, Row, Stack, current_places, places, stacks
+from healer.declarative.books import Action, Book, Row, Stack, Standing, listed, stacks, standings
 from healer.declarative.makers import thing_of
 from healer.declarative.reality import Look, Reality
 from healer.declarative.references import Tree, references, requires
@@ -40,7 +40,7 @@ class Reading:
         forest = tree(book.root)
         needs = requires(forest)
         resources = {
-            place.path: self._resource(place, needs.get(place.path, ())) for place in current_places(book)
+            standing.path: self._resource(standing, needs.get(standing.path, ())) for standing in listed(book)
         }
         found: tuple[Reference, ...] = references(forest, effect_of(self._types))
         return Snapshot(
@@ -58,11 +58,11 @@ class Reading:
 
     def wires(self, book: Book, paths: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
         """Path → property → value as it really is; what is not there, or cannot be read, is left out."""
-        places = {place.path: place for place in current_places(book)}
+        standings = {standing.path: standing for standing in listed(book)}
         return {
-            path: {name: as_text(value) for name, value in self._properties(places[path].row).items()}
+            path: {name: as_text(value) for name, value in self._properties(standings[path].row).items()}
             for path in paths
-            if path in places
+            if path in standings
         }
 
     def _properties(self, row: Row) -> Mapping[str, Any]:
@@ -70,14 +70,14 @@ class Reading:
             return row.properties
         return self._reality.properties(thing_of(row)) if row.physical_id else {}
 
-    def _resource(self, place: Place, needs: tuple[str, ...]) -> Resource:
-        row = place.row
+    def _resource(self, standing: Standing, needs: tuple[str, ...]) -> Resource:
+        row = standing.row
         known = self._types.get(row.type)
         look = self._reality.look(thing_of(row)) if self._is_real(row) and row.physical_id else UNKNOWN
         return Resource(
-            path=place.path,
+            path=standing.path,
             type=row.type,
-            incarnation=Incarnation(place.stack.id, row.name, row.physical_id),
+            incarnation=Incarnation(standing.stack.id, row.name, row.physical_id),
             action=row.action,
             state=row.state,
             reason=row.reason,
@@ -98,24 +98,24 @@ class Reading:
 
 def mark(book: Book, incarnation: Incarnation, reason: str, now: datetime) -> Told:
     """Set a mark, as Heat does: also while the stack is in progress, if nothing is being done to this resource."""
-    place = _place(book, incarnation)
-    if place is None:
+    standing = _place(book, incarnation)
+    if standing is None:
         return Told.STALE
-    if place.row.work is not None:
+    if standing.row.work is not None:
         return Told.BUSY
-    if place.row.action is not Action.DELETE:
-        place.set_status(Action.CHECK, StackState.FAILED, reason, now)
+    if standing.row.action is not Action.DELETE:
+        standing.set_status(Action.CHECK, StackState.FAILED, reason, now)
     return Told.DONE
 
 
 def unmark(book: Book, incarnation: Incarnation, reason: str, now: datetime) -> Told:
-    place = _place(book, incarnation)
-    if place is None:
+    standing = _place(book, incarnation)
+    if standing is None:
         return Told.STALE
-    if place.row.work is not None:
+    if standing.row.work is not None:
         return Told.BUSY
-    if (place.row.action, place.row.state) == (Action.CHECK, StackState.FAILED):
-        place.set_status(Action.CHECK, StackState.COMPLETE, reason, now)
+    if (standing.row.action, standing.row.state) == (Action.CHECK, StackState.FAILED):
+        standing.set_status(Action.CHECK, StackState.COMPLETE, reason, now)
     return Told.DONE
 
 
@@ -133,9 +133,9 @@ def operation(book: Book, since: int) -> Operation:
 
 def _in_progress(book: Book) -> Operation:
     doing = [
-        f"{place.row.action.lower()} {place.path}"
-        for place in places(book)
-        if place.row.work is not None and not is_stack(place.row.type)
+        f"{standing.row.action.lower()} {standing.path}"
+        for standing in standings(book)
+        if standing.row.work is not None and not is_stack(standing.row.type)
     ]
     done = total = 0
     for stack in stacks(book):
@@ -160,16 +160,16 @@ def find(book: Book, stack_id: str) -> Stack | None:
     return next((stack for stack in stacks(book) if stack.id == stack_id), None)
 
 
-def _place(book: Book, incarnation: Incarnation) -> Place | None:
+def _place(book: Book, incarnation: Incarnation) -> Standing | None:
     """Where this very incarnation stands, if it still counts as the resource of its name."""
-    for place in current_places(book):
-        row = place.row
-        if (place.stack.id, row.name, row.physical_id) == (
+    for standing in listed(book):
+        row = standing.row
+        if (standing.stack.id, row.name, row.physical_id) == (
             incarnation.stack,
             incarnation.name,
             incarnation.physical_id,
         ):
-            return place
+            return standing
     return None
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from healer.core.model import StackState
-from healer.declarative.books import Action, Book, Place, Row, Stack, Traversal, Work
+from healer.declarative.books import Action, Book, Row, Stack, Standing, Traversal, Work
 from healer.declarative.declaration import Declaration
 from healer.declarative.expressions import EvaluationError
 from healer.declarative.graph import in_order
@@ -98,32 +98,32 @@ class Convergence:
             changed |= self._advance(book, child, now)
         for row in list(stack.rows.values()):
             if row.work is not None:
-                changed |= self._carry_on(Place(book, stack, row), row.work, now)
+                changed |= self._carry_on(Standing(book, stack, row), row.work, now)
         while self._visit_what_is_ready(book, stack, now):
             changed = True
         return changed
 
-    def _carry_on(self, place: Place, work: Work, now: datetime) -> bool:
-        maker, row = self._maker(place.row), place.row
+    def _carry_on(self, standing: Standing, work: Work, now: datetime) -> bool:
+        maker, row = self._maker(standing.row), standing.row
         begins = not work.begun
         try:
             if begins:
-                maker.begin(place, work, now)
+                maker.begin(standing, work, now)
                 work.begun = True
-            if not maker.finished(place, work, now):
+            if not maker.finished(standing, work, now):
                 return begins
             attributes = {} if row.action is Action.DELETE else dict(maker.read(row))
         except (RealityError, EvaluationError) as error:
             row.work = None
-            self._fail(place, row.action, str(error), now, traversal=work.traversal)
+            self._fail(standing, row.action, str(error), now, traversal=work.traversal)
             return True
         row.work, row.attributes = None, attributes
         if row.action is Action.UPDATE:
             row.properties, row.requires = work.properties, work.requires
-        place.set_status(row.action, StackState.COMPLETE, CHANGED, now)
+        standing.set_status(row.action, StackState.COMPLETE, CHANGED, now)
         if row.action is Action.DELETE:
-            del place.stack.rows[row.id]
-        traversal = place.stack.traversal
+            del standing.stack.rows[row.id]
+        traversal = standing.stack.traversal
         if traversal is not None and traversal.number == work.traversal:
             traversal.done.add(work.node)
         return True
@@ -145,33 +145,33 @@ class Convergence:
                 continue  # an earlier traversal is still at it
             traversal.started.add(node)
             changed = True
-            if row is None or self._visit(Place(book, stack, row), node, traversal, now):
+            if row is None or self._visit(Standing(book, stack, row), node, traversal, now):
                 traversal.done.add(node)
             if stack.traversal is not traversal:
                 break  # it has failed
         return changed
 
-    def _visit(self, place: Place, node: str, traversal: Traversal, now: datetime) -> bool:
-        if node != _update(place.row):
-            return self._visits.left_over(place, node, traversal, now)
+    def _visit(self, standing: Standing, node: str, traversal: Traversal, now: datetime) -> bool:
+        if node != _update(standing.row):
+            return self._visits.left_over(standing, node, traversal, now)
         try:
-            return self._visits.wanted(place, node, traversal, now)
+            return self._visits.wanted(standing, node, traversal, now)
         except (RealityError, EvaluationError) as error:
-            action = Action.CREATE if place.row.action is Action.INIT else Action.UPDATE
-            self._fail(place, action, str(error), now, traversal=traversal.number)
+            action = Action.CREATE if standing.row.action is Action.INIT else Action.UPDATE
+            self._fail(standing, action, str(error), now, traversal=traversal.number)
             return False
 
     @staticmethod
-    def _fail(place: Place, action: Action, reason: str, now: datetime, *, traversal: int) -> None:
-        place.set_status(action, StackState.FAILED, reason, now)
-        stack = place.stack
+    def _fail(standing: Standing, action: Action, reason: str, now: datetime, *, traversal: int) -> None:
+        standing.set_status(action, StackState.FAILED, reason, now)
+        stack = standing.stack
         if stack.traversal is None or stack.traversal.number != traversal:
             return  # it is no longer what the stack waits for
         stack.traversal = (
             None  # what is being done elsewhere in it goes on to its end, and nothing follows it
         )
-        says = f"Resource {action} failed: {place.path}: {reason}"
-        place.book.set_status(stack, stack.action, StackState.FAILED, now, says)
+        says = f"Resource {action} failed: {standing.path}: {reason}"
+        standing.book.set_status(stack, stack.action, StackState.FAILED, now, says)
 
     def _maker(self, row: Row) -> Maker:
         if is_stack(row.type):

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from healer.core.model import Effect, StackState
-from healer.declarative.books import Action, Book, Place, Row, Stack, Traversal, Work
+from healer.declarative.books import Action, Book, Row, Stack, Standing, Traversal, Work
 from healer.declarative.makers import Maker
 from healer.declarative.resource_types import Types, effect_of, is_stack
 from healer.declarative.values import Values
@@ -25,38 +25,38 @@ class Visits:
         self._effect = effect_of(types)
         self._maker = maker
 
-    def left_over(self, place: Place, node: str, traversal: Traversal, now: datetime) -> bool:
+    def left_over(self, standing: Standing, node: str, traversal: Traversal, now: datetime) -> bool:
         """Remove what this traversal has not found to be as declared. True where there is nothing to be done."""
-        row = place.row
-        if row.generation == place.stack.generation:
+        row = standing.row
+        if row.generation == standing.stack.generation:
             return True
         if row.action is Action.INIT:
-            del place.stack.rows[row.id]
+            del standing.stack.rows[row.id]
             return True
         row.work = Work(traversal.number, node)
-        place.set_status(Action.DELETE, StackState.IN_PROGRESS, CHANGED, now)
+        standing.set_status(Action.DELETE, StackState.IN_PROGRESS, CHANGED, now)
         return False
 
-    def wanted(self, place: Place, node: str, traversal: Traversal, now: datetime) -> bool:
+    def wanted(self, standing: Standing, node: str, traversal: Traversal, now: datetime) -> bool:
         """Bring one to what is declared. True where it is so already; may raise EvaluationError."""
-        row, stack = place.row, place.stack
+        row, stack = standing.row, standing.stack
         definition = self._values.template(stack).resources[row.name]
         requires = [traversal.current[need] for need in definition.requires]
-        wanted = self._values.properties(place.book, stack, row.name)
+        wanted = self._values.properties(standing.book, stack, row.name)
         work = Work(traversal.number, node, properties=wanted, requires=requires)
         if row.action is Action.INIT:
-            self._create(place, work, now)
+            self._create(standing, work, now)
             return False
         row.replaced_by = ""
         if self._must_be_replaced(stack, row, definition.type):
-            self._replace(place, work, traversal, now)
+            self._replace(standing, work, traversal, now)
             return False
         changed = _changes(row, wanted)
         if self._any_replaces(row, changed, wanted):
-            place.set_status(Action.UPDATE, StackState.IN_PROGRESS, CHANGED, now)
+            standing.set_status(Action.UPDATE, StackState.IN_PROGRESS, CHANGED, now)
             reason = f"The Resource {row.name} requires replacement."
-            place.set_status(Action.UPDATE, StackState.COMPLETE, reason, now)
-            self._replace(place, work, traversal, now)
+            standing.set_status(Action.UPDATE, StackState.COMPLETE, reason, now)
+            self._replace(standing, work, traversal, now)
             return False
         row.generation = stack.generation
         if changed or is_stack(
@@ -64,10 +64,10 @@ class Visits:
         ):  # what is in a nested stack decides for itself whether it is changed
             row.work = work
             row.requires = list(dict.fromkeys([*row.requires, *requires]))
-            place.set_status(Action.UPDATE, StackState.IN_PROGRESS, CHANGED, now)
+            standing.set_status(Action.UPDATE, StackState.IN_PROGRESS, CHANGED, now)
             return False
         if row.state is StackState.FAILED:
-            place.set_status(row.action, StackState.COMPLETE, UNTOUCHED, now)
+            standing.set_status(row.action, StackState.COMPLETE, UNTOUCHED, now)
         row.requires = requires
         row.attributes = dict(self._maker(row).read(row))
         return True
@@ -98,21 +98,21 @@ class Visits:
     def _any_replaces(self, row: Row, changed: list[str], wanted: Mapping[str, Any]) -> bool:
         return any(self._effect(row.type, wanted, name) is Effect.REPLACED for name in changed)
 
-    def _create(self, place: Place, work: Work, now: datetime) -> None:
-        row = place.row
+    def _create(self, standing: Standing, work: Work, now: datetime) -> None:
+        row = standing.row
         row.properties, row.requires, row.created_at = work.properties, work.requires, now
         row.work = work
-        place.set_status(Action.CREATE, StackState.IN_PROGRESS, CHANGED, now)
+        standing.set_status(Action.CREATE, StackState.IN_PROGRESS, CHANGED, now)
 
-    def _replace(self, place: Place, work: Work, traversal: Traversal, now: datetime) -> None:
+    def _replace(self, standing: Standing, work: Work, traversal: Traversal, now: datetime) -> None:
         """The new one first; the old one goes when it is visited as a left-over."""
-        old, stack, book = place.row, place.stack, place.book
+        old, stack, book = standing.row, standing.stack, standing.book
         kind = self._values.template(stack).resources[old.name].type
         new = Row(book.new_id(), old.name, kind, stack.generation, replaces=old.id)
         old.replaced_by = new.id
         stack.rows[new.id] = new
         traversal.current[old.name] = new.id
-        self._create(Place(book, stack, new), work, now)
+        self._create(Standing(book, stack, new), work, now)
 
 
 def _changes(row: Row, wanted: Mapping[str, Any]) -> list[str]:

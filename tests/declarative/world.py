@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from healer.core.model import NOTHING, Health, Incarnation, Symptom
-from healer.declarative.books import Book, Row, current_places, places
+from healer.declarative.books import Book, Row, listed, standings
 from healer.declarative.declaration import Declaration
 from healer.declarative.reading import Told, mark, unmark
 from healer.declarative.reality import Look, Made, RealityError, Thing
@@ -131,7 +131,7 @@ class Stage:
         self.steps.append({"do": f"break {self._symbols[physical_id]}"})
 
     async def mark(self, path: str, *, physical_id: str | None = None, unhealthy: bool = True) -> None:
-        row, stack = next((p.row, p.stack) for p in current_places(self.book) if p.path == path)
+        row, stack = next((p.row, p.stack) for p in listed(self.book) if p.path == path)
         wanted = Incarnation(stack.id, row.name, physical_id or row.physical_id)
         told = (mark if unhealthy else unmark)(self.book, wanted, "play", self.now)
         did = f"{'mark' if unhealthy else 'unmark'} {self.symbol(path, wanted.physical_id)}"
@@ -164,12 +164,16 @@ class Stage:
 
     async def see(self) -> None:
         """Let it run to its end, and record what has happened and what is there."""
-        while self.book.root.busy or any(place.row.work for place in places(self.book)):
+        while self.book.root.busy or any(standing.row.work for standing in standings(self.book)):
             self._advance()
         state = {
-            place.path: {"status": place.row.status}
-            | ({"id": self.symbol(place.path, place.row.physical_id)} if self._is_real(place.row) else {})
-            for place in current_places(self.book)
+            standing.path: {"status": standing.row.status}
+            | (
+                {"id": self.symbol(standing.path, standing.row.physical_id)}
+                if self._is_real(standing.row)
+                else {}
+            )
+            for standing in listed(self.book)
         }
         events = self._events()
         self._seen = self.book.position
@@ -180,7 +184,7 @@ class Stage:
     # What else the tests of this folder need.
 
     def row(self, path: str) -> Row:
-        return next(place.row for place in current_places(self.book) if place.path == path)
+        return next(standing.row for standing in listed(self.book) if standing.path == path)
 
     def run(self) -> None:
         while self.convergence.advance(self.book, self.now):
