@@ -10,7 +10,7 @@ from pathlib import Path
 
 from healer import __version__
 from healer.cli import ask, daemon, local
-from healer.cli.client import Client, NoDaemonError, RefusedError
+from healer.client import Client, NoDaemonError, RefusedError
 from healer.durations import parse_duration
 from healer.ports import HealerError
 
@@ -59,7 +59,9 @@ def _parser() -> argparse.ArgumentParser:
         default="kill",
         help="kill: SIGKILL db (the default); hang: SIGSTOP db; sick: web answers 500",
     )
-    demo.add_argument("--keep", action="store_true", help="go on afterwards, to break things yourself and watch")
+    demo.add_argument(
+        "--keep", action="store_true", help="go on afterwards, to break things yourself and watch"
+    )
 
     check = _word(words, "check", local.check, "read config and policies; every mistake at once")
     check.add_argument("--config", type=Path, default=Path(DEFAULT_CONFIG), metavar="FILE")
@@ -75,7 +77,9 @@ def _parser() -> argparse.ArgumentParser:
 
     heal = _asking(words, "heal", ask.heal, "heal one resource now")
     heal.add_argument("stack", metavar="STACK")
-    heal.add_argument("resource", metavar="RESOURCE", help="its path, such as group/0/server, or its unique name")
+    heal.add_argument(
+        "resource", metavar="RESOURCE", help="its path, such as group/0/server, or its unique name"
+    )
     heal.add_argument("--why", required=True, help="kept with its story")
     heal.add_argument("--cloud", help="where more than one has a stack of that name")
 
@@ -84,7 +88,9 @@ def _parser() -> argparse.ArgumentParser:
         "scope", metavar="SCOPE", nargs="?", default="all", help="all, cloud:NAME, stack:NAME or policy:NAME"
     )
     pause.add_argument("--why", required=True, help="shown with everything that it holds")
-    pause.add_argument("--for", dest="until", type=parse_duration, metavar="TIME", help="such as 30m; else until resumed")
+    pause.add_argument(
+        "--for", dest="until", type=parse_duration, metavar="TIME", help="such as 30m; else until resumed"
+    )
     resume = _asking(words, "resume", ask.resume, "take a pause back")
     resume.add_argument("scope", metavar="SCOPE", nargs="?", default="all", help="its scope, or its id")
     release = _asking(words, "release", ask.release, "let go of one incident")
@@ -100,15 +106,17 @@ Word = Callable[[argparse.Namespace], int]
 
 
 def _word(
-    words: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, word: Word, summary: str
+    words: argparse._SubParsersAction[argparse.ArgumentParser], name: str, word: Word, summary: str
 ) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = words.add_parser(name, help=summary, description=summary.capitalize() + ".")
+    parser: argparse.ArgumentParser = words.add_parser(
+        name, help=summary, description=summary.capitalize() + "."
+    )
     parser.set_defaults(word=word)
     return parser
 
 
 def _asking(
-    words: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    words: argparse._SubParsersAction[argparse.ArgumentParser],
     name: str,
     word: Callable[[Client, argparse.Namespace], int],
     summary: str,
@@ -116,6 +124,8 @@ def _asking(
     """A word that asks the running daemon."""
     parser = _word(words, name, lambda options: word(Client(options.socket), options), summary)
     socket = os.environ.get("HEALER_SOCKET", DEFAULT_SOCKET)
-    parser.add_argument("--socket", type=Path, default=Path(socket), metavar="PATH", help="of the daemon's API")
+    parser.add_argument(
+        "--socket", type=Path, default=Path(socket), metavar="PATH", help="of the daemon's API"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
-from healer.cli.client import Client
-from healer.cli.story import tell
+from healer.client import Client
+from healer.story import tell
 
 
 def status(client: Client, options: argparse.Namespace) -> int:
@@ -149,7 +149,10 @@ def pause(client: Client, options: argparse.Namespace) -> int:
     if options.json:
         return _json(answer)
     one = answer["pause"]
-    print(f"Paused {one['scope']} " + (f"until {_clock(one['until'])} UTC." if one["until"] else "until resumed."))
+    print(
+        f"Paused {one['scope']} "
+        + (f"until {_clock(one['until'])} UTC." if one["until"] else "until resumed.")
+    )
     return 0
 
 

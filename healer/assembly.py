@@ -1,0 +1,77 @@
+"""From a configuration to the parts that it names: engines, notifiers, recipes, senders, what looks for what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import cast
+
+from healer.config.check import read_token
+from healer.config.load import Config
+from healer.core.inventory import Watched
+from healer.core.repair import Recipe
+from healer.plugins import find, names
+from healer.ports import Action, AlarmSource, Clock, Engine, Notifier, Place, Probe, Watcher
+from healer.receiver.alarms import Source, hashed
+from healer.scheduler import Assignment, subject_of
+
+
+def engines(config: Config, clock: Clock) -> Mapping[str, Engine]:
+    """By cloud; each is told where it works, and none is started."""
+    found = {name: cast("Engine", cloud.plugin) for name, cloud in config.clouds.items()}
+    for name, engine in found.items():
+        engine.bind(Place(name, config.settings.state.directory, clock))
+    return found
+
+
+def notifiers(config: Config) -> Mapping[str, Notifier]:
+    return {name: cast("Notifier", plugin) for name, plugin in config.notifiers.items()}
+
+
+def recipes() -> Mapping[str, Recipe]:
+    """Of every action that there is, by its name."""
+    return {name: cast("Action", find("actions", name)).recipe for name in names("actions")}
+
+
+def sources(config: Config) -> Mapping[str, Source]:
+    """What may send alarms. ConfigError where a token cannot be read."""
+    return {
+        name: Source(
+            cast("AlarmSource", receiver.plugin),
+            hashed(read_token(receiver.token_file)) if receiver.token_file else None,
+        )
+        for name, receiver in config.alarms.items()
+    }
+
+
+def watchers(config: Config) -> Mapping[str, Watcher]:
+    """Every watcher that some policy asks for, by its observations' source."""
+    return {
+        source: cast("Watcher", plugin)
+        for loaded in config.policies
+        for source, plugin in loaded.watchers.items()
+    }
+
+
+def assignments(config: Config, watched: Iterable[Watched]) -> list[Assignment]:
+    """The looks of all probes; what a watcher sees is read with the stack and needs none."""
+    probes = {
+        (loaded.policy.name, source): cast("Probe", plugin)
+        for loaded in config.policies
+        for source, plugin in loaded.probes.items()
+    }
+    found: list[Assignment] = []
+    for one in watched:
+        probe = probes.get((one.policy.name, one.watch.source))
+        if probe is not None:
+            found.append(
+                Assignment(
+                    target=one.target,
+                    physical_id=one.resource.incarnation.physical_id,
+                    source=one.watch.source,
+                    probe=probe,
+                    interval=one.watch.interval,
+                    timeout=one.watch.timeout,
+                    subject=subject_of(one.target, one.resource),
+                )
+            )
+    return found

@@ -1,0 +1,55 @@
+"""The words that need no daemon: check, demo, release-all."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+
+from healer.config.check import check as check_config
+from healer.demo import play
+from healer.release import release
+
+
+def check(options: argparse.Namespace) -> int:
+    """0: it can be used. 2: it cannot, and every mistake is listed."""
+    report = check_config(options.config)
+    if options.json:
+        said = {
+            kind: [{"file": p.file, "line": p.line, "key": p.key, "message": p.message} for p in problems]
+            for kind, problems in (("problems", report.problems), ("warnings", report.warnings))
+        }
+        print(json.dumps(said, indent=2))
+        return report.exit_code
+    for line in report.lines():
+        print(line)
+    if report.config is not None:
+        policies, clouds = len(report.config.policies), len(report.config.clouds)
+        print(f"{options.config} is fine: {clouds} cloud(s), {policies} policy(ies).")
+    else:
+        print(f"{len(report.problems)} mistake(s); nothing was started.", file=sys.stderr)
+    return report.exit_code
+
+
+def demo(options: argparse.Namespace) -> int:
+    return play(options.fault, keep=options.keep)
+
+
+def release_all(options: argparse.Namespace) -> int:
+    """0: nothing of ours is marked any more. 1: something could not be un-marked. 2: a daemon runs, or bad config."""
+    report = check_config(options.config)
+    if report.config is None:
+        for line in report.lines():
+            print(line, file=sys.stderr)
+        return report.exit_code
+    released = asyncio.run(release(report.config))
+    if options.json:
+        print(json.dumps({"released": list(released.released), "failed": list(released.failed)}, indent=2))
+    else:
+        for name in released.released:
+            print(f"un-marked {name}")
+        for why in released.failed:
+            print(f"healer: {why}", file=sys.stderr)
+        print(f"{len(released.released)} mark(s) of ours taken back." if not released.failed else "Not all is done.")
+    return 1 if released.failed else 0
