@@ -105,11 +105,14 @@ class RealHeat:
         `fail_create`, `fail_delete`: it fails. `hold_create`, `hold_delete`: it waits until the block ends.
         """
         control = self.reality / "control.json"
-        machine.write_file(control, json.dumps({switch: list(wanted) for switch, wanted in names.items()}))
+        before = json.loads(machine.read_file(control) or "{}")
+        machine.write_file(
+            control, json.dumps(before | {switch: list(each) for switch, each in names.items()})
+        )
         try:
             yield
         finally:
-            machine.remove_file(control)
+            machine.write_file(control, json.dumps(before))
 
     def clear(self) -> None:
         """End the processes that its stacks have left behind."""

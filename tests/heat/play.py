@@ -1,7 +1,7 @@
 """A stack in the real Heat that things are done to, with a record of what was done and what came of it.
 
-The record is a list of steps, in order: `{"do": …, "answer": …}` is what was done, with the HTTP status that it
-was answered with; `{"events": […], "status": …, "state": {…}, "exists": […]}` is what was seen once nothing was
+The record is a list of steps, in order: `{"do": …, "answer": …}` is what was done, with the HTTP status, or what a
+preview answered; `{"events": […], "status": …, "state": {…}, "exists": […]}` is what was seen once nothing was
 in progress any more: what happened since the last such step, oldest first; the status of the stack; of each
 resource its incarnation, its status and what it has been told of others; and which incarnations really exist.
 
@@ -90,8 +90,9 @@ class Play:
         physical_id = await self.physical_id(path)
         if ":" in physical_id:
             os.kill(int(physical_id.split(":")[1]), signal.SIGKILL)
-            while machine.process_alive(physical_id):
-                await asyncio.sleep(0.005)
+            async with asyncio.timeout(10):
+                while machine.process_alive(physical_id):
+                    await asyncio.sleep(0.005)
         else:
             machine.remove_file(self._real_heat.reality / physical_id)
         self._did(f"break {self._symbols[physical_id]}")
@@ -105,6 +106,20 @@ class Play:
 
     async def update(self) -> None:
         self._did("update", await self.heat.update(self.stack))
+
+    async def preview(self, stack: str = "") -> None:
+        """What an update would do, asked of the root or of the nested stack at this path."""
+        owner = self.stack
+        if stack:
+            name = (await self._place(stack))[0]
+            shown = await self.heat.resource(name, stack.rpartition("/")[2])
+            owner = linked(shown, "nested")
+        _, body = await self.heat.request("PATCH", f"{owner.path}/preview", json={})
+        changes = {
+            change: sorted(each["resource_name"] for each in found)
+            for change, found in body["resource_changes"].items()
+        }
+        self._did(f"preview {stack or 'the root'}", changes)
 
     async def updates_at_once(self, count: int) -> None:
         answers = await asyncio.gather(*(self.heat.update(self.stack) for _ in range(count)))
@@ -150,11 +165,12 @@ class Play:
     async def see(self) -> dict[str, Any]:
         """Wait until nothing is in progress, and record what has happened and what is there."""
         status = await self.heat.wait(self.stack)
-        while any(
-            found["resource_status"].endswith("_IN_PROGRESS")
-            for found in await self.heat.resources(self.stack, depth=5)
-        ):
-            await asyncio.sleep(0.02)
+        async with asyncio.timeout(30):
+            while any(
+                found["resource_status"].endswith("_IN_PROGRESS")
+                for found in await self.heat.resources(self.stack, depth=5)
+            ):
+                await asyncio.sleep(0.02)
         return await self.look(status)
 
     async def look(self, status: str) -> dict[str, Any]:

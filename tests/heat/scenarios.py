@@ -162,6 +162,29 @@ async def unmarked(play: Play) -> None:
     await play.see()
 
 
+async def previewed(play: Play) -> None:
+    """A preview takes for changed whatever reads an attribute, marked or not; a mark moves the marked one alone."""
+    await play.begin("cascade.yaml")
+    await play.preview()
+    await play.mark("db")
+    await play.preview()
+    await play.update()
+    await play.see()
+
+
+async def previewed_nested(play: Play) -> None:
+    """A preview names what is marked at its owning stack; the root's shows the stack as updated, as it always is."""
+    await play.begin("nested.yaml")
+    await play.preview()
+    await play.preview("data")
+    await play.mark("data/db")
+    await play.preview()
+    await play.preview("data")
+    await play.mark("data/db", unhealthy=False)
+    await play.preview("data")
+    await play.see()
+
+
 async def two_updates_at_once(play: Play) -> None:
     """Both are answered 202, and one is done."""
     await play.begin("three_tier.yaml")
@@ -216,6 +239,8 @@ SCENARIOS: dict[str, Callable[[Play], Awaitable[None]]] = {
         marked_too_late,
         marked_while_acted_on,
         unmarked,
+        previewed,
+        previewed_nested,
         two_updates_at_once,
         update_during_update,
         engine_killed,

@@ -120,7 +120,7 @@ class LocalProcess(LocalThing):
         return state.physical_id
 
     def _exists(self):
-        return machine.process_alive(self.resource_id)
+        return self.resource_id is not None and machine.process_alive(self.resource_id)
 
     def _change(self, difference):
         if self.WIRES in difference:
