@@ -118,20 +118,14 @@ def references(tree: Tree, effect: EffectOf) -> tuple[Reference, ...]:
 
 
 def requires(tree: Tree) -> Mapping[str, tuple[str, ...]]:
-    """Path → paths of what must be there first, for every resource of the tree.
+    """Path → paths of what must be there first, for every resource of the tree: direct, and within one stack.
 
-    A nested stack requires all that is directly in it, and what is in it requires whatever the nested stack
-    requires from outside; so following the answer from path to path needs no knowledge of stacks.
+    What a nested stack requires must be there before all that is in it, and who requires it waits for all of it.
     """
-    found: dict[str, tuple[str, ...]] = {}
-    for place in _places(_Scope("", tree)):
-        within = place.owner.inside(place.name)
-        members = () if within is None else tuple(within.at(name) for name in _names(within.tree))
-        inherited = found[place.owner.path] if place.owner.path else ()
-        above = tuple(path for path in inherited if not path.startswith(f"{place.owner.path}/"))
-        direct = tuple(place.owner.at(name) for name in _neighbours(place))
-        found[place.path] = tuple(dict.fromkeys((*direct, *above, *members)))
-    return found
+    return {
+        place.path: tuple(place.owner.at(name) for name in _neighbours(place))
+        for place in _places(_Scope("", tree))
+    }
 
 
 def _places(scope: _Scope) -> Iterator[_Place]:
