@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+from openstack.config import OpenStackConfig
+from openstack.connection import Connection
 
 from healer.engines.local import machine
 from tests import trace
@@ -104,6 +106,16 @@ async def test_a_file_is_changed_in_place_unless_it_is_gone(heat: Stacks) -> Non
     assert await heat.update(stack, {"parameters": {"content": "third"}}) == 202
     assert await heat.wait(stack) == "UPDATE_FAILED"
     assert "is gone" in (await heat.resource(stack, "settings"))["resource_status_reason"]
+
+
+# openstacksdk 4.22 warns of what it does itself.
+@pytest.mark.filterwarnings("ignore::openstack.warnings.RemovedInSDK50Warning")
+@pytest.mark.filterwarnings("ignore::openstack.warnings.RemovedInSDK60Warning")
+def test_openstacksdk_finds_it_by_clouds_yaml(real_heat: RealHeat) -> None:
+    found = OpenStackConfig(config_files=[str(real_heat.clouds_yaml)], load_envvars=False)
+    with Connection(config=found.get_one(real_heat.cloud)) as connection:
+        answer = connection.orchestration.get("/stacks")
+    assert (answer.status_code, answer.url) == (200, f"{real_heat.url}/stacks")
 
 
 def test_a_heat_that_does_not_start_says_why(real_heat: RealHeat, tmp_path: Path) -> None:
