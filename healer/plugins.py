@@ -19,7 +19,9 @@ FOLDERS = ("probes", "watchers", "alarms", "actions", "engines", "stores", "noti
 class Plugin(BaseModel):
     """What every plug-in derives from. Its fields are its options in YAML; a key that is not a field is refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, use_attribute_docstrings=True
+    )
 
 
 def names(folder: str) -> tuple[str, ...]:

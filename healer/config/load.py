@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from os import PathLike, fspath
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
+from healer.config.keys import Section
 from healer.config.policies import LoadedPolicy
 from healer.config.policies import read as read_policy
 from healer.config.rules import Surroundings
 from healer.config.salvage import Salvaged, salvage
 from healer.config.settings import Settings
-from healer.config.shelf import Shelf, anchored
+from healer.config.shelf import Named, Shelf, anchored
+from healer.declarative.resource_types import TYPES
 from healer.documents import Document, DocumentError, KeyPath, Problem, read, read_all
 from healer.plugins import Plugin
 
@@ -23,6 +26,16 @@ _STAND_INS = {"version": 1, "clouds": {"unnamed": {"engine": "local"}}}
 
 _SOCKET_PATH = 107
 """Bytes: the longest path of a unix socket, as the kernel has it."""
+
+_ATTRIBUTES = {name: kind.attributes for name, kind in TYPES.items()}
+
+
+@runtime_checkable
+class Declaring(Protocol):
+    """The options of an engine whose stacks are declared in the configuration."""
+
+    stacks: Mapping[str, Path]
+    """Name of the stack → its template."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +89,7 @@ def gather(path: str | PathLike[str]) -> Gathered:
     shelf = Shelf(directory)
     clouds, alarms, notifiers = _plugins(document, settings, shelf, found)
     found += _contradictions(document, settings)
-    loaded = tuple(_policies(document, settings, shelf, _surroundings(settings, salvaged), found))
+    loaded = tuple(_policies(document, settings, shelf, _surroundings(settings, salvaged, clouds), found))
     return Gathered(
         document, Config(document.file, settings, clouds, alarms, notifiers, loaded), tuple(found)
     )
@@ -99,27 +112,29 @@ def _plugins(
     clouds: dict[str, Cloud] = {}
     alarms: dict[str, AlarmReceiver] = {}
     notifiers: dict[str, Plugin] = {}
+
+    def build(at: KeyPath, section: Section, named: Named) -> Plugin | None:
+        options = section.model_extra or {}
+        built = shelf.build(document, at, named, options, also=type(section).model_fields)
+        if isinstance(built, Plugin):
+            return built
+        found.extend(built)
+        return None
+
     for name, cloud in settings.clouds.items():
         at: KeyPath = ("clouds", name)
-        built = shelf.build(document, at, ("engines", cloud.engine), cloud, (*at, "engine"))
-        if isinstance(built, Plugin):
-            clouds[name] = Cloud(cloud.engine, built, cloud.refresh)
-        else:
-            found += built
+        if at not in document.lines:
+            continue  # it stands in for one that is missing, which is reported already
+        if plugin := build(at, cloud, Named("engines", cloud.engine, (*at, "engine"))):
+            clouds[name] = Cloud(cloud.engine, plugin, cloud.refresh)
     for name, alarm in settings.alarms.items():
         at = ("alarms", name)
-        built = shelf.build(document, at, ("alarms", name), alarm, at)
-        if isinstance(built, Plugin):
-            alarms[name] = AlarmReceiver(built, anchored(alarm.token_file, shelf.directory))
-        else:
-            found += built
+        if plugin := build(at, alarm, Named("alarms", name, at)):
+            alarms[name] = AlarmReceiver(plugin, anchored(alarm.token_file, shelf.directory))
     for name, notifier in settings.notifiers.items():
         at = ("notifiers", name)
-        built = shelf.build(document, at, ("notifiers", notifier.notifier), notifier, (*at, "notifier"))
-        if isinstance(built, Plugin):
-            notifiers[name] = built
-        else:
-            found += built
+        if plugin := build(at, notifier, Named("notifiers", notifier.notifier, (*at, "notifier"))):
+            notifiers[name] = plugin
     return clouds, alarms, notifiers
 
 
@@ -140,13 +155,16 @@ def _contradictions(document: Document, settings: Settings) -> Iterator[Problem]
         )
 
 
-def _surroundings(settings: Settings, salvaged: Salvaged[Settings]) -> Surroundings:
+def _surroundings(
+    settings: Settings, salvaged: Salvaged[Settings], clouds: Mapping[str, Cloud]
+) -> Surroundings:
     unsure = {path[0] for path in salvaged.doubtful if path and len(path) <= 2}
     return Surroundings(
         refresh={name: cloud.refresh for name, cloud in settings.clouds.items()},
         notifiers=frozenset(settings.notifiers),
         alarms=bool(settings.alarms) or "alarms" in unsure,
         certain=frozenset({"clouds", "notifiers"} - unsure),
+        declared={name: _ATTRIBUTES for name, cloud in clouds.items() if isinstance(cloud.plugin, Declaring)},
     )
 
 

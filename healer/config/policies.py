@@ -13,7 +13,7 @@ from healer.config.rules import Facts, Surroundings, defeats, timeout_of
 from healer.config.salvage import salvage
 from healer.config.sections import NOT_YET, NOT_YET_PLUGINS, PolicySection, ProbeSection
 from healer.config.sentences import shown, unknown
-from healer.config.shelf import Shelf
+from healer.config.shelf import Named, Shelf
 from healer.core.policy import (
     Attempts,
     BlastRadius,
@@ -63,7 +63,9 @@ def read(document: Document, shelf: Shelf, around: Surroundings) -> Read:
     section, found = salvaged.section, list(salvaged.problems)
     if section is None:
         return Read(None, tuple(found))
-    probes, watchers = _Looks(document, shelf, "probes"), _Looks(document, shelf, "watchers")
+    attributes = around.attributes(section.match.cloud, section.match.type)
+    probes = _Looks(document, shelf, "probes", attributes)
+    watchers = _Looks(document, shelf, "watchers", attributes)
     for index, probe in enumerate(section.detect.probes):
         probes.probe(("detect", "probes", index), probe)
     for index, watcher in enumerate(section.detect.watchers):
@@ -85,7 +87,10 @@ def read(document: Document, shelf: Shelf, around: Surroundings) -> Read:
 class _Looks:
     """The probes, or the watchers, of one policy by the name of their observations' source."""
 
-    def __init__(self, document: Document, shelf: Shelf, folder: str) -> None:
+    def __init__(
+        self, document: Document, shelf: Shelf, folder: str, attributes: frozenset[str] | None
+    ) -> None:
+        self._context = {} if attributes is None else {"placeholders": attributes}
         self._document = document
         self._shelf = shelf
         self._folder = folder
@@ -121,7 +126,8 @@ class _Looks:
         if not isinstance(options, dict | None):
             self._complain(at, f"is {shown(options)}; expected a mapping of the options of {name}")
             return
-        built = self._shelf.build(self._document, at, (self._folder, name), options or {}, at)
+        named = Named(self._folder, name, at, self._context)
+        built = self._shelf.build(self._document, at, named, options or {})
         if isinstance(built, Plugin):
             self.plugins[self._source(name)] = built
         else:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from fnmatch import fnmatchcase
 
-from healer.config.sections import PolicySection, ProbeSection
+from healer.config.sections import PolicySection, ProbeSection, RemediationSection
+from healer.core.model import NOTHING
 from healer.core.repair import Recipe
 from healer.core.step import Step
 from healer.documents import Document, KeyPath, Problem, spelled
@@ -26,6 +27,17 @@ class Surroundings:
     """Whether any alarm source is served."""
     certain: frozenset[str] = frozenset({"clouds", "notifiers"})
     """Of which it is known that they are complete; what was reported as wrong is not missed once more."""
+
+    declared: Mapping[str, Mapping[str, frozenset[str]]] = NOTHING
+    """Cloud → type → attributes of such a resource, for clouds whose engine has no other types than these."""
+
+    def attributes(self, clouds: str, types: str) -> frozenset[str] | None:
+        """What placeholders may name besides what every resource has; None where nobody can tell beforehand."""
+        matched = [name for name in self.refresh if fnmatchcase(name, clouds)]
+        if not matched or not self.declared.keys() >= set(matched):
+            return None
+        known = [self.declared[name] for name in matched]
+        return frozenset().union(*(of[kind] for of in known for kind in of if fnmatchcase(kind, types)))
 
     def slowest_refresh(self, clouds: str) -> timedelta:
         """How long a watcher may have to wait for its next look at a cloud that this glob matches."""
@@ -60,6 +72,14 @@ class Facts:
         """A key with its value and its line, for a sentence: `detect.startup_grace (10m, line 9)`."""
         where = f"line {self.document.line(key)}" if key in self.document.lines else "by default"
         return f"{spelled(key)} ({written(value)}, {where})"
+
+    def acting(self) -> list[tuple[int, RemediationSection]]:
+        """The remediations that touch something, with their position: what only tells is no attempt."""
+        return [
+            (index, rung)
+            for index, rung in enumerate(self.policy.remediations)
+            if (recipe := self.recipes.get(rung.action)) and recipe.heals
+        ]
 
 
 Rule = Callable[[Facts], Iterator[Defeat]]
@@ -153,9 +173,11 @@ def _booted_in_time(facts: Facts) -> Iterator[Defeat]:
 
 
 def _attempts_counted(facts: Facts) -> Iterator[Defeat]:
-    policy = facts.policy
+    policy, acting = facts.policy, facts.acting()
     attempts = policy.guardrails.attempts
-    index, longest = max(enumerate(policy.remediations), key=lambda each: each[1].timeout)
+    if not acting:
+        return
+    index, longest = max(acting, key=lambda rung: rung[1].timeout)
     key = ("remediations", index, "timeout")
     seen = policy.verify.within if policy.verify.by == "check" else timedelta()
     one = longest.timeout + seen + policy.guardrails.cooldown
@@ -171,8 +193,7 @@ def _attempts_counted(facts: Facts) -> Iterator[Defeat]:
 
 
 def _ladder_reached(facts: Facts) -> Iterator[Defeat]:
-    recipes = [facts.recipes.get(rung.action) for rung in facts.policy.remediations]
-    rungs = sum(recipe is not None and recipe.heals for recipe in recipes)
+    rungs = len(facts.acting())
     most = facts.policy.guardrails.attempts.max
     if most < rungs:
         yield Defeat(

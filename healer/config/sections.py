@@ -70,7 +70,8 @@ class ProbeSection(Section):
 
 class DetectSection(Section):
     probes: tuple[ProbeSection, ...] = ()
-    """Active checks of each resource that the policy owns."""
+    """Active checks of each resource that the policy owns. One key of each names the probe and holds its options:
+    `http: {url: ...}`."""
     watchers: tuple[Any, ...] = ()
     """Looks at whole stacks, each by name: `engine` is what the engine itself says of its resources."""
     fail_after: Count = _DETECT.fail_after
@@ -97,7 +98,7 @@ class RemediationSection(Section):
 
 class AttemptsSection(Section):
     max: Count = _ATTEMPTS.max
-    """How often one resource is healed within that time; then a person is needed."""
+    """How many remediations that act may be tried on one resource within that time; then it takes a person."""
     within: PositiveDuration = _ATTEMPTS.within
     """The time in which attempts are counted."""
 
@@ -111,15 +112,18 @@ class BlastRadiusSection(Section):
         BeforeValidator(_collateral),
         PlainSerializer(lambda collateral: collateral or "marked"),
         WithJsonSchema({"anyOf": [{"const": "marked"}, {"type": "integer", "minimum": 0}]}),
+        Field(json_schema_extra={"default": "marked"}),
     ] = BlastRadius().collateral
     """`marked`: nothing but the resource that is healed may be replaced; a number: so many more."""
 
 
 class GuardrailsSection(Section):
     attempts: AttemptsSection = AttemptsSection()
+    """What ends the healing of something that healing does not help."""
     cooldown: Duration = _GUARDRAILS.cooldown
-    """How long one resource is left alone after a heal."""
+    """How long a resource that was healed is left alone should it fail again."""
     blast_radius: BlastRadiusSection = BlastRadiusSection()
+    """What a heal may give up."""
 
 
 class VerifySection(Section):
@@ -154,21 +158,18 @@ class PolicySection(Section):
 
 
 NOT_YET = {
-    "mode=approve": 'is "approve", which is not yet supported: nobody can be asked yet; use observe or auto',
+    "mode=approve": "nobody can be asked yet; use observe or auto",
     "alarms": "an alarm reaches the policy that owns its resource, and its labels cannot be matched yet",
     "match.matchers": "resources are matched by type, stack, resource, cloud and tags",
-    "match.role": "resources are matched by type, stack, resource, cloud and tags",
     "detect.window": "failures are counted in a row, by fail_after",
     "detect.flapping": "a resource that goes up and down is held by cooldown and attempts alone",
     "remediations[].scope": "the resource itself is replaced, never the member of the group that holds it",
     "guardrails.max_unhealthy": "how many may be failing at once is not counted yet",
-    "guardrails.min_healthy": "how many may be failing at once is not counted yet",
     "guardrails.max_in_flight": "one repair runs at a time in each root stack, and nothing else limits them",
     "guardrails.rate": "attempts are counted for each resource alone, by attempts",
     "guardrails.storm_cooldown": "storms are not recognised yet",
     "guardrails.data": "what holds data is protected by blast_radius.may_replace alone",
     "guardrails.people": "what a person stopped cannot be told from what failed yet",
-    "guardrails.approve": "nobody can be asked yet; use mode: observe or auto",
 }
 """Keys, and values after a `=`, that are in the language of policies and in no release yet → why, or what instead."""
 

@@ -53,7 +53,12 @@ def problems(
     own and belong to somebody else.
     """
     found: dict[KeyPath, list[str]] = {}
-    for mistake in error.errors(include_url=False):
+    mistakes = error.errors(include_url=False)
+    for mistake in mistakes:
+        if mistake["type"] == "too_short" and any(
+            _within(other["loc"], mistake["loc"]) for other in mistakes
+        ):
+            continue  # only the entries that are right were counted
         path = _place(document, at, mistake)
         sentences = found.setdefault(path, [])
         sentence = _sentence(model, mistake, path[len(at) :], not_yet, also)
@@ -80,6 +85,10 @@ def pattern(path: KeyPath) -> str:
     for part in path:
         text += "[]" if isinstance(part, int) else f".{part}" if text else part
     return text
+
+
+def _within(inner: KeyPath, outer: KeyPath) -> bool:
+    return len(inner) > len(outer) and inner[: len(outer)] == outer
 
 
 def _place(document: Document, at: KeyPath, mistake: ErrorDetails) -> KeyPath:
@@ -109,7 +118,9 @@ def _sentence(
     if kind in _KINDS:
         return f"is {shown(value)}; expected {_KINDS[kind]}"
     if kind in {"literal_error", "enum"}:
-        return not_yet.get(f"{pattern(path)}={value}") or f"is {shown(value)}; expected {context['expected']}"
+        if reason := not_yet.get(f"{pattern(path)}={value}"):
+            return f"is {shown(value)}, which is not yet supported: {reason}"
+        return f"is {shown(value)}; expected {context['expected']}"
     if kind in {"greater_than_equal", "less_than_equal"}:
         bound = context.get("ge", context.get("le"))
         return f"is {shown(value)}; expected at {'least' if 'ge' in context else 'most'} {bound}"

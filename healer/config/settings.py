@@ -115,16 +115,21 @@ class Settings(Section):
     """Names this healer's marks in the engine (`healer:<installation>/<repair>`), so that two healers on one cloud
     never take each other's for their own."""
     state: StateSection = StateSection()
+    """What is kept on this machine."""
     clouds: Annotated[Mapping[Name, CloudSection], Field(min_length=1)]
     """By a name of your own, which policies use."""
     policies: tuple[Text, ...] = ()
     """Files or globs; a path is relative to this file."""
     listen: ListenSection = ListenSection()
+    """For alarms and monitoring; the API has its own, below."""
     api: ApiSection = ApiSection()
+    """For the words of the command line; access is by who one is on this machine."""
     alarms: Mapping[Text, AlarmSection] = Field(default_factory=dict)
     """By the name of the alarm source, a file of `healer/alarms`; each is served at `/v1/alarms/<source>`. A source
     that is not named here is not served."""
     notifiers: Mapping[Name, NotifierSection] = Field(default_factory=dict)
     """By a name of your own, which the remediation `notify` uses."""
     journal: JournalSection = JournalSection()
+    """The story of every incident."""
     log: LogSection = LogSection()
+    """On standard output."""

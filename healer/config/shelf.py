@@ -4,19 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
 from healer import plugins
-from healer.config.keys import Section
 from healer.config.sections import NOT_YET_PLUGINS
 from healer.config.sentences import problems, shown
 from healer.core.repair import Recipe
 from healer.documents import Document, KeyPath, Problem, did_you_mean
 from healer.plugins import Plugin
 from healer.ports import PluginError
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A plug-in as a file calls it."""
+
+    folder: str
+    name: str
+    at: KeyPath
+    """Where the name stands."""
+    context: Mapping[str, Any] = field(default_factory=dict)
+    """What its options may be held against, should it care: `placeholders` are the attributes that there are."""
 
 
 class Shelf:
@@ -48,23 +60,27 @@ class Shelf:
         self,
         document: Document,
         at: KeyPath,
-        named: tuple[str, str],
-        options: Section | Mapping[str, Any],
-        named_at: KeyPath,
+        named: Named,
+        options: Mapping[str, Any],
+        also: Iterable[str] = (),
     ) -> Plugin | tuple[Problem, ...]:
-        """The plug-in `named` (folder, name) with the options that stand at `at`; or what is wrong with them.
+        """The plug-in with the options that stand at `at`; or what is wrong with them.
 
-        Of a section, the options are the keys that are not its own. `named_at` is where the name stands.
+        `also` are keys that stand beside the options and are not the plug-in's.
         """
-        also: tuple[str, ...] = ()
-        if isinstance(options, Section):
-            also, options = tuple(type(options).model_fields), options.model_extra or {}
         try:
-            kind = self.find(*named)
+            kind = self.find(named.folder, named.name)
         except PluginError as error:
-            return (document.problem(named_at, str(error)),)
+            return (document.problem(named.at, str(error)),)
+        moved = {
+            name: anchored(value, self.directory)
+            if name in fields and _is_path(fields[name].annotation)
+            else value
+            for fields in (kind.model_fields,)
+            for name, value in options.items()
+        }
         try:
-            return self._anchored(kind.model_validate(dict(options)))
+            return kind.model_validate(moved, context=named.context)
         except ValidationError as error:
             return problems(document, kind, error, at, also=also)
 
@@ -78,19 +94,24 @@ class Shelf:
                     found[name] = recipe
         return found
 
-    def _anchored(self, plugin: Plugin) -> Plugin:
-        values = {name: getattr(plugin, name) for name in type(plugin).model_fields}
-        moved = {name: anchored(value, self.directory) for name, value in values.items()}
-        changed = {name: value for name, value in moved.items() if value != values[name]}
-        return plugin.model_copy(update=changed) if changed else plugin
-
 
 def anchored(value: Any, directory: Path) -> Any:
-    """The value with every relative path in it taken from the directory. What is no path stays as it is."""
-    if isinstance(value, Path):
-        return directory / value
-    if isinstance(value, dict):
-        return {key: anchored(inner, directory) for key, inner in value.items()}
-    if isinstance(value, tuple | list):
-        return type(value)(anchored(inner, directory) for inner in value)
-    return value
+    """The path, or all paths in a list or a mapping, taken from the directory where they are relative."""
+    match value:
+        case Path():
+            return directory / value
+        case str() if value:
+            return str(directory / value)
+        case list():
+            return [anchored(inner, directory) for inner in value]
+        case dict():
+            return {key: anchored(inner, directory) for key, inner in value.items()}
+        case _:
+            return value
+
+
+def _is_path(annotation: Any) -> bool:
+    """Whether an option is a path, or holds paths."""
+    if annotation is Path:
+        return True
+    return any(_is_path(argument) for argument in get_args(annotation))

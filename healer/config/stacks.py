@@ -7,23 +7,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
-from healer.config.load import Config
+from healer.config.load import Config, Declaring
 from healer.config.policies import LoadedPolicy
 from healer.core.model import Incarnation, Resource, Root, Snapshot, StackState
 from healer.core.policy import Contested, owner
 from healer.declarative.declaration import Declaration, declare
 from healer.declarative.resource_types import GROUP
 from healer.documents import DocumentError, Problem
-
-
-@runtime_checkable
-class Declaring(Protocol):
-    """The options of an engine whose stacks are declared in the configuration."""
-
-    stacks: Mapping[str, Path]
-    """Name of the stack → its template."""
 
 
 @dataclass(slots=True)
