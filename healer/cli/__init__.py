@@ -6,12 +6,14 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
+from typing import Protocol
 
 from healer import __version__
-from healer.cli import ask, daemon, local
 from healer.client import Client, NoDaemonError, RefusedError
-from healer.durations import parse_duration
+from healer.durations import parse
 from healer.ports import HealerError
 
 OK, FAILED, USAGE = 0, 1, 2
@@ -48,10 +50,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"healer {__version__}")
     words = parser.add_subparsers(title="words", required=True, metavar="WORD")
 
-    run = _word(words, "run", daemon.run, "run the daemon, as systemd starts it")
+    run = _word(words, "run", "daemon:run", "run the daemon, as systemd starts it")
     run.add_argument("--config", type=Path, default=Path(DEFAULT_CONFIG), metavar="FILE")
 
-    demo = _word(words, "demo", local.demo, "break a small stack of real processes, and watch it heal")
+    demo = _word(words, "demo", "local:demo", "break a small stack of real processes, and watch it heal")
     demo.add_argument(
         "--break",
         dest="fault",
@@ -63,69 +65,84 @@ def _parser() -> argparse.ArgumentParser:
         "--keep", action="store_true", help="go on afterwards, to break things yourself and watch"
     )
 
-    check = _word(words, "check", local.check, "read config and policies; every mistake at once")
+    check = _word(words, "check", "local:check", "read config and policies; every mistake at once")
     check.add_argument("--config", type=Path, default=Path(DEFAULT_CONFIG), metavar="FILE")
     check.add_argument("--json", action="store_true", help="print JSON")
 
-    _asking(words, "status", ask.status, "how the daemon is")
-    _asking(words, "stacks", ask.stacks, "the stacks, and what stands in them")
-    incidents = _asking(words, "incidents", ask.incidents, "what fails, and what is done about it")
+    _asking(words, "status", "ask:status", "how the daemon is")
+    _asking(words, "stacks", "ask:stacks", "the stacks, and what stands in them")
+    incidents = _asking(words, "incidents", "ask:incidents", "what fails, and what is done about it")
     incidents.add_argument("--all", action="store_true", help="closed ones too")
-    show = _asking(words, "show", ask.show, "the whole story of one incident")
+    show = _asking(words, "show", "ask:show", "the whole story of one incident")
     show.add_argument("incident", metavar="INCIDENT", help="its id, or a unique beginning of it")
-    _asking(words, "alarms", ask.alarms, "the alarms that came, and what became of them")
+    _asking(words, "alarms", "ask:alarms", "the alarms that came, and what became of them")
 
-    heal = _asking(words, "heal", ask.heal, "heal one resource now")
+    heal = _asking(words, "heal", "ask:heal", "heal one resource now")
     heal.add_argument("stack", metavar="STACK")
     heal.add_argument(
         "resource", metavar="RESOURCE", help="its path, such as group/0/server, or its unique name"
     )
-    heal.add_argument("--why", required=True, help="kept with its story")
+    heal.add_argument("--why", default="no reason given", help="kept with its story")
     heal.add_argument("--cloud", help="where more than one has a stack of that name")
 
-    pause = _asking(words, "pause", ask.pause, "touch nothing until resumed")
+    pause = _asking(words, "pause", "ask:pause", "touch nothing until resumed")
     pause.add_argument(
         "scope", metavar="SCOPE", nargs="?", default="all", help="all, cloud:NAME, stack:NAME or policy:NAME"
     )
     pause.add_argument("--why", required=True, help="shown with everything that it holds")
     pause.add_argument(
-        "--for", dest="until", type=parse_duration, metavar="TIME", help="such as 30m; else until resumed"
+        "--for", dest="until", type=_duration, metavar="TIME", help="such as 30m; else until resumed"
     )
-    resume = _asking(words, "resume", ask.resume, "take a pause back")
+    resume = _asking(words, "resume", "ask:resume", "take a pause back")
     resume.add_argument("scope", metavar="SCOPE", nargs="?", default="all", help="its scope, or its id")
-    release = _asking(words, "release", ask.release, "let go of one incident")
+    release = _asking(words, "release", "ask:release", "let go of one incident")
     release.add_argument("incident", metavar="INCIDENT")
 
-    release_all = _word(words, "release-all", local.release_all, "take back our marks, with the daemon dead")
+    release_all = _word(
+        words, "release-all", "local:release_all", "take back our marks, with the daemon dead"
+    )
     release_all.add_argument("--config", type=Path, default=Path(DEFAULT_CONFIG), metavar="FILE")
     release_all.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
 
-Word = Callable[[argparse.Namespace], int]
+class _Words(Protocol):
+    """What argparse gives for `add_subparsers`, whose own type is private."""
+
+    def add_parser(self, name: str, *, help: str, description: str) -> argparse.ArgumentParser: ...  # noqa: A002
 
 
-def _word(
-    words: argparse._SubParsersAction[argparse.ArgumentParser], name: str, word: Word, summary: str
-) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = words.add_parser(
-        name, help=summary, description=summary.capitalize() + "."
-    )
-    parser.set_defaults(word=word)
+def _word(words: _Words, name: str, where: str, summary: str) -> argparse.ArgumentParser:
+    parser = words.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+    parser.set_defaults(word=_later(where))
     return parser
 
 
-def _asking(
-    words: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    word: Callable[[Client, argparse.Namespace], int],
-    summary: str,
-) -> argparse.ArgumentParser:
+def _asking(words: _Words, name: str, where: str, summary: str) -> argparse.ArgumentParser:
     """A word that asks the running daemon."""
-    parser = _word(words, name, lambda options: word(Client(options.socket), options), summary)
+    parser = _word(words, name, where, summary)
+    ask = _later(where)
+    parser.set_defaults(word=lambda options: ask(Client(options.socket), options))
     socket = os.environ.get("HEALER_SOCKET", DEFAULT_SOCKET)
     parser.add_argument(
         "--socket", type=Path, default=Path(socket), metavar="PATH", help="of the daemon's API"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
+
+
+def _later(where: str) -> Callable[..., int]:
+    """The function `module:name` of this package, imported once it is called: most words need little of healer."""
+    module, _, name = where.partition(":")
+
+    def word(*arguments: object) -> int:
+        return int(getattr(import_module(f"{__name__}.{module}"), name)(*arguments))
+
+    return word
+
+
+def _duration(text: str) -> timedelta:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

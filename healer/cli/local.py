@@ -51,5 +51,9 @@ def release_all(options: argparse.Namespace) -> int:
             print(f"un-marked {name}")
         for why in released.failed:
             print(f"healer: {why}", file=sys.stderr)
-        print(f"{len(released.released)} mark(s) of ours taken back." if not released.failed else "Not all is done.")
+        print(
+            f"{len(released.released)} mark(s) of ours taken back."
+            if not released.failed
+            else "Not all is done."
+        )
     return 1 if released.failed else 0
