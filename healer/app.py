@@ -1,0 +1,298 @@
+"""The daemon put together: the one module that knows every other; started in order, stopped in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import signal
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from healer import __version__, assembly, systemd
+from healer.clock import BootClock
+from healer.config.load import Config
+from healer.core.event import (
+    Event,
+    Listed,
+    Observed,
+    PoliciesLoaded,
+    Reported,
+    Resumed,
+    Snapped,
+    Started,
+    Unreachable,
+)
+from healer.core.ids import Ids
+from healer.core.inventory import watched
+from healer.core.kernel import Decision, Kernel
+from healer.core.model import Observation
+from healer.folding import Folding
+from healer.ports import PolicyRevision, StoreError, Write
+from healer.receiver import alarms, api, views
+from healer.receiver.peers import Rights
+from healer.runner import Runner
+from healer.scheduler import Scheduler
+from healer.steps import Performer
+from healer.stores.sqlite import Sqlite
+from healer.survey import Survey
+from healer.telemetry import Telemetry
+from healer.writer import Writer
+
+log = structlog.get_logger("healer")
+
+PATIENCE = 10.0
+"""Seconds that what is out may take to end when the daemon stops; the rest is parked, and goes on at the next start."""
+HOUSEKEEPING = 10.0
+"""Seconds between two looks after the store, and two foldings of what was seen into it."""
+STALLED = timedelta(seconds=30)
+"""A loop that has not turned for so long is dead: the service manager should restart the daemon."""
+STOP_FILE = "STOP"
+
+
+class App:
+    """One daemon in one process. `run` is its whole life; a test may `start` and `stop` it instead."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._directory = config.settings.state.directory
+        self._clock = BootClock()
+        self._started_at = self._clock.now()
+        self._exit = AsyncExitStack()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._over = asyncio.Event()
+        self._failure: BaseException | None = None
+        self._news = asyncio.Event()
+        self._folding = Folding()
+        self._reassigning: asyncio.Handle | None = None
+        self.port = 0
+        """Of the listener for alarms and metrics, once started."""
+
+    async def run(self) -> int:
+        """Start, wait for SIGTERM or SIGINT, stop. 0; 1 where it broke; 2 where it could not start."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._over.set)
+        try:
+            await self.start()
+        except (StoreError, OSError) as error:
+            log.error("healer.cannot_start", why=str(error))  # noqa: TRY400 - a person needs the sentence, not the stack
+            await self._exit.aclose()
+            return 2
+        systemd.notify("READY=1", "STATUS=watching")
+        log.info("healer.ready", version=__version__, pid=os.getpid(), port=self.port)
+        await self._over.wait()
+        systemd.notify("STOPPING=1", "STATUS=finishing what is under way")
+        log.info("healer.stopping")
+        await self.stop()
+        return 1 if self._failure else 0
+
+    async def start(self) -> None:
+        """Take the state, decide, look, and only then listen. StoreError or OSError where that cannot be done."""
+        store = Sqlite(directory=self._directory)
+        self._exit.callback(store.close)
+        store.acquire()
+        state = store.load()
+        self._writer = Writer(store)
+        self._exit.push_async_callback(self._writer.close)
+        self._engines = assembly.engines(self._config, self._clock)
+        for engine in self._engines.values():
+            self._exit.push_async_callback(engine.close)
+        self._telemetry = Telemetry(self._clock)
+        self._kernel = Kernel(state, secrets.token_bytes(16))
+        performer = Performer(
+            self._engines, assembly.notifiers(self._config), self._config.settings.installation, self._stopped
+        )
+        self._runner = Runner(
+            self._kernel, self._writer, performer, self._clock, self.spawn, observers=(self._telemetry, self)
+        )
+        self._runner.start()
+        self._exit.push_async_callback(self._runner.stop, PATIENCE)
+        await self._load_policies()
+        self._scheduler = Scheduler(self._clock, self.spawn, self._observed, self._gap)
+        self._scheduler.start()
+        self._exit.push_async_callback(self._scheduler.stop)
+        await self._look()
+        await self._listen()
+
+    async def stop(self) -> None:
+        await self._exit.aclose()
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """The only place where tasks are made: kept until they end, and named for a person.
+
+        One that breaks ends the daemon: it is restarted, looks, and goes on, where half a daemon would not.
+        """
+        task = asyncio.get_running_loop().create_task(coroutine, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        log.critical("task.broke", task=task.get_name(), exc_info=error)
+        self._failure = self._failure or error
+        self._over.set()
+
+    async def _load_policies(self) -> None:
+        loaded = self._config.policies
+        revisions = tuple(PolicyRevision(p.policy.digest, p.policy.name, p.text) for p in loaded)
+        await self._writer.write(Write(revisions=revisions))
+        policies = tuple(one.policy for one in loaded)
+        await self._runner.decide(PoliciesLoaded(policies, assembly.recipes()))
+
+    async def _look(self) -> None:
+        """Until a cloud has been read nothing there is healed; what was out when the last daemon ended goes on."""
+        watchers = assembly.watchers(self._config)
+        for name, cloud in self._config.clouds.items():
+            await self._runner.decide(Unreachable(name, "it has not been read yet"))
+            survey = Survey(name, self._engines[name], cloud.refresh, watchers, self._runner.feed)
+            self._in_background(survey.run(), f"survey of {name}")
+        await self._runner.decide(Started())
+        self._in_background(self._keep_house(), "housekeeping")
+        if (every := systemd.watchdog_interval()) is not None:
+            self._in_background(self._say_alive(every), "watchdog")
+
+    def _in_background(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
+        self._exit.push_async_callback(_cancel, self.spawn(coroutine, name))
+
+    async def _listen(self) -> None:
+        settings = self._config.settings
+        intake = alarms.Intake(
+            sources=assembly.sources(self._config),
+            accept=self._runner.accept,
+            now=self._clock.now,
+            metrics=lambda: self._telemetry.render(self._kernel.state),
+            alive=self._why_dead,
+            ready=lambda: self._runner.unstored,
+            received=self._telemetry.request,
+        )
+        public = await self._serve(alarms.application(intake))
+        site = web.TCPSite(public, settings.listen.address, settings.listen.port)
+        await site.start()
+        self.port = public.addresses[0][1]
+        daemon = api.Daemon(
+            state=self._kernel.state,
+            decide=self._runner.decide,
+            read=self._writer.read,
+            news=self._wait_for_news,
+            now=self._clock.now,
+            new_id=self._new_id(),
+            status=self._status,
+            objection=lambda: self._runner.unstored,
+        )
+        private = await self._serve(
+            api.application(daemon, Rights.named(settings.api.operators, settings.api.readers))
+        )
+        await _unix_site(private, settings.api.socket).start()
+
+    async def _serve(self, application: web.Application) -> web.AppRunner:
+        runner = web.AppRunner(application, access_log=None, keepalive_timeout=15.0, shutdown_timeout=2.0)
+        await runner.setup()
+        self._exit.push_async_callback(runner.cleanup)
+        return runner
+
+    def _new_id(self) -> Callable[[], str]:
+        ids = Ids(secrets.token_bytes(16))
+        return lambda: ids.new(self._clock.now())
+
+    # What the parts tell each other.
+
+    def decided(self, event: Event, decision: Decision) -> None:
+        if decision.changes:
+            self._news.set()
+            self._news = asyncio.Event()
+        if isinstance(event, Snapped | Listed | PoliciesLoaded | Reported) and self._reassigning is None:
+            self._reassigning = asyncio.get_running_loop().call_soon(self._reassign)
+
+    def _reassign(self) -> None:
+        """Point every probe at what stands now: once for all that was read together."""
+        self._reassigning = None
+        state = self._kernel.state
+        self._scheduler.assign(assembly.assignments(self._config, watched(state.policies, state.snapshots)))
+
+    def _observed(self, observations: list[Observation]) -> None:
+        self._folding.add(observations)
+        self._runner.feed(Observed(tuple(observations)))
+
+    def _gap(self, seconds: float) -> None:
+        log.warning("clock.gap", seconds=round(seconds, 1))
+        self._runner.feed(Resumed(seconds))
+
+    def _stopped(self) -> str | None:
+        """Looked at right before every call that changes anything; a stop file that cannot be looked for stops too."""
+        file = self._directory / STOP_FILE
+        try:
+            file.lstat()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            return f"{file} cannot be looked for: {error.strerror}"
+        return f"{file} is there"
+
+    async def _wait_for_news(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
+        except TimeoutError:
+            return
+
+    def _status(self) -> Mapping[str, Any]:
+        state = self._kernel.state
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            "port": self.port,
+            "started_at": views.moment(self._started_at),
+            "clouds": [{"name": name, "why": state.unreachable.get(name)} for name in self._config.clouds],
+            "stopped": self._stopped(),
+            "unstored": self._runner.unstored,
+            "pauses": [views.pause(pause) for pause in state.pauses.values()],
+            "incidents": len(state.incidents),
+            "repairs": len(state.repairs),
+        }
+
+    def _why_dead(self) -> str | None:
+        silent = self._clock.now() - self._scheduler.vitals().last_tick_at
+        return f"nothing was looked at for {silent.total_seconds():.0f} s" if silent > STALLED else None
+
+    async def _keep_house(self) -> None:
+        """Fold what was seen into the store, and see that the state file is still the one that was opened."""
+        while True:
+            await asyncio.sleep(HOUSEKEEPING)
+            vitals = self._scheduler.vitals()
+            self._telemetry.lag(vitals.lag_s)
+            await self._writer.read(lambda store: store.check())
+            if self._runner.unstored is None and (runs := self._folding.flush()):
+                await self._fold(runs)
+
+    async def _fold(self, runs: tuple[Any, ...]) -> None:
+        try:
+            await self._writer.write(Write(runs=runs))
+        except StoreError as error:
+            log.warning("store.refused", why=str(error), lost=f"{len(runs)} runs of looks")
+
+    async def _say_alive(self, every: timedelta) -> None:
+        while True:
+            if self._why_dead() is None:
+                systemd.notify("WATCHDOG=1")
+            await asyncio.sleep(every.total_seconds())
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+
+
+def _unix_site(runner: web.AppRunner, path: Any) -> web.UnixSite:
+    """A socket that a dead daemon left behind is in the way, and only of this state's daemon: the lock is ours."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    return web.UnixSite(runner, path)
