@@ -47,6 +47,8 @@ class LoadedPolicy:
     file: str
     line: int
     """Where the policy is named."""
+    text: str
+    """What it says, in the form whose SHA-256 is the policy's digest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,14 @@ def read(document: Document, shelf: Shelf, around: Surroundings) -> Read:
         return Read(None, tuple(found))
     policy = _policy(section, document, around, tuple(probes.plugins), tuple(watchers.plugins))
     return Read(
-        LoadedPolicy(policy, probes.plugins, watchers.plugins, document.file, document.line(("policy",)))
+        LoadedPolicy(
+            policy=policy,
+            probes=probes.plugins,
+            watchers=watchers.plugins,
+            file=document.file,
+            line=document.line(("policy",)),
+            text=canonical(document.data),
+        )
     )
 
 
@@ -201,11 +210,10 @@ def _policy(
             blast_radius=BlastRadius(guardrails.blast_radius.may_replace, guardrails.blast_radius.max),
         ),
         verify=Verify(ProvedBy(verify.by), verify.within, verify.stable_for),
-        digest=digest(document.data),
+        digest=hashlib.sha256(canonical(document.data).encode()).hexdigest(),
     )
 
 
-def digest(data: Any) -> str:
-    """SHA-256 of the policy's meaning: comments, order of keys and layout do not count."""
-    text = json.dumps(data, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+def canonical(data: Any) -> str:
+    """What a policy says, whatever its comments, order of keys and layout: JSON on one line."""
+    return json.dumps(data, sort_keys=True, separators=(",", ":"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
 from datetime import timedelta
@@ -184,12 +185,15 @@ def test_the_digest_is_of_what_a_policy_means_and_not_of_how_it_is_written(tmp_p
         '# a remark\npolicy: a\nversion: 1\ndetect:\n  watchers:\n    - engine\nmatch:\n  stack: "*"\n',
         "version: 1\npolicy: a\nmatch: {stack: '*'}\ndetect: {watchers: [engine], fail_after: 4}\n",
     ]
-    digests = []
+    digests, written = [], []
     for text in texts:
         (tmp_path / "a.yaml").write_text(text)
-        digests += [each.policy.digest for each in load(configuration_of(tmp_path)).policies]
+        (loaded,) = load(configuration_of(tmp_path)).policies
+        digests.append(loaded.policy.digest)
+        written.append(loaded.text)
     assert digests[0] == digests[1] != digests[2]
-    assert re.fullmatch("[0-9a-f]{64}", digests[0])
+    assert digests == [hashlib.sha256(text.encode()).hexdigest() for text in written]
+    assert yaml.safe_load(written[0]) == yaml.safe_load(texts[0])
 
 
 def configuration_of(folder: Path) -> Path:
