@@ -54,8 +54,10 @@ class Problem:
 class DocumentError(ConfigError):
     """The file cannot be used; `problems` are all the mistakes that were found in it, top to bottom."""
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    def __init__(self, problems: Iterable[Problem], documents: Iterable[Document] = ()) -> None:
         self.problems = tuple(sorted(problems, key=lambda problem: (problem.file, problem.line)))
+        self.documents = tuple(documents)
+        """What could be read nevertheless: to look for further mistakes in, and for nothing else."""
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
@@ -109,7 +111,7 @@ def parse(text: str, file: str) -> Document:
     reading = _Reading(text, file, most=1)
     documents = reading.documents()
     if reading.problems:
-        raise DocumentError(reading.problems)
+        raise DocumentError(reading.problems, documents)
     return documents[0] if documents else Document(file, None)
 
 
@@ -118,7 +120,7 @@ def parse_all(text: str, file: str) -> tuple[Document, ...]:
     reading = _Reading(text, file)
     documents = reading.documents()
     if reading.problems:
-        raise DocumentError(reading.problems)
+        raise DocumentError(reading.problems, documents)
     return tuple(documents)
 
 

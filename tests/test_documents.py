@@ -104,6 +104,15 @@ def test_all_mistakes_of_a_file_are_told_at_once_top_to_bottom() -> None:
     assert [line for line, _, _ in problems("a: &x 1\nb: *x\nb: 2\n3: 4\n")] == [1, 2, 3, 4]
 
 
+def test_what_could_be_read_of_a_bad_file_is_there_to_look_for_more_mistakes_in() -> None:
+    with pytest.raises(DocumentError) as caught:
+        parse("a: 1\na: 2\nb: 3\n", "a.yaml")
+    assert [document.data for document in caught.value.documents] == [{"a": 1, "b": 3}]
+    with pytest.raises(DocumentError) as caught:
+        parse("a: [\n", "a.yaml")
+    assert not caught.value.documents
+
+
 def test_a_file_is_read_with_or_without_a_byte_order_mark(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_bytes(b"\xef\xbb\xbfa: \xc3\xa4\n")
     assert read(tmp_path / "a.yaml").data == {"a": "ä"}

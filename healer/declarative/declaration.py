@@ -85,7 +85,9 @@ class _Loading:
             found = read(os.fspath(self._folder / name))
         except DocumentError as error:
             self._problems.extend(error.problems)
-            return
+            if not error.documents:
+                return
+            found = error.documents[0]
         data = copy.deepcopy(found.data)
         document = Document(found.file, data, found.lines)
         for path, holder in _typed(data):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from healer.core.model import NOTHING, Health, Incarnation, Symptom
-from healer.declarative.books import Book, Row, listed, standings
+from healer.declarative.books import Book, Row, listed, stacks, standings
 from healer.declarative.declaration import Declaration
 from healer.declarative.reading import Told, mark, unmark
 from healer.declarative.reality import Look, Made, RealityError, Thing
@@ -137,6 +137,11 @@ class Stage:
         did = f"{'mark' if unhealthy else 'unmark'} {self.symbol(path, wanted.physical_id)}"
         answer = {Told.DONE: 200, Told.STALE: 404, Told.BUSY: 409}[told]
         self.steps.append({"do": did, "answer": answer})
+
+    async def preview(self, path: str = "") -> None:
+        stack = next(stack for stack in stacks(self.book) if stack.path == path)
+        replaced = [n for n in stack.names() if self.convergence.would_replace(self.book, stack, n)]
+        self.steps.append({"do": f"preview {path or 'the root'}", "answer": {"replaced": sorted(replaced)}})
 
     async def update(self) -> None:
         self.convergence.update(self.book, self.now)
