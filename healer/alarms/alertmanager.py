@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -55,8 +54,6 @@ class _Labels(BaseModel):
 class Alertmanager(Plugin):
     model_config = ConfigDict(json_schema_extra={"examples": [{}]})
 
-    token_file: Path | None = None
-    """File with the bearer token that the sender must show; whoever receives the request looks at it."""
     labels: _Labels = _Labels()
     """Which labels of an alert name the resource; several may be given, and the first that is there counts."""
     max_alerts: Annotated[int, Field(ge=1)] = 10_000
