@@ -11,7 +11,7 @@ from healer.core.guardrails import Case, Stage, refusal
 from healer.core.incident import Admitted, Declined, Incident, IncidentState, Planned, Refusal, Refused
 from healer.core.model import Root
 from healer.core.planner import plan
-from healer.core.repair import Recipe, Repair, begin, end
+from healer.core.repair import Recipe, Repair, end
 from healer.core.step import Inspected, Step
 from healer.core.turn import Turn
 
@@ -43,8 +43,9 @@ def consider(turn: Turn, root: Root, outdated: AbstractSet[Refusal] = frozenset(
 
 
 def _is_due(turn: Turn, incident: Incident, outdated: AbstractSet[Refusal]) -> bool:
-    if incident.state not in _WAITING:
-        return False
+    repair = turn.state.repair_of(incident.target.root)
+    if incident.state not in _WAITING or (repair is not None and incident.id in repair.members):
+        return False  # It is being healed, or inspected for it.
     if incident.wake_at is None or incident.wake_at <= turn.now:
         return True
     # One that was just opened has no refusal and settles first: its cause, or others, may still show themselves.
@@ -102,8 +103,8 @@ def _deadline(turn: Turn, members: list[Incident]) -> datetime:
     return turn.now + max(rung.timeout for rung in rungs)
 
 
-def inspected(turn: Turn, repair: Repair, facts: Inspected) -> None:
-    """The gates once more, with facts; what passes them is admitted, with one plan for all."""
+def inspected(turn: Turn, repair: Repair, facts: Inspected) -> Repair | None:
+    """The gates once more, with facts; what passes them is admitted, with one plan for all. None: nothing did."""
     snapshot = facts.snapshot
     admitted: list[Incident] = []
     for incident in turn.members(repair):
@@ -120,7 +121,7 @@ def inspected(turn: Turn, repair: Repair, facts: Inspected) -> None:
             decline(turn, asked, refused)
     if not admitted:
         turn.keep_repair(end(repair, turn.now), "not_admitted")
-        return
+        return None
     whole = (
         plan(snapshot, [incident.target.path for incident in admitted]) if repair.recipe.replaces else None
     )
@@ -133,8 +134,7 @@ def inspected(turn: Turn, repair: Repair, facts: Inspected) -> None:
     )
     for incident in admitted:
         turn.advance(incident, Admitted(repair.id, whole), "admitted", {"action": repair.recipe.action})
-    repair = begin(repair, repair.recipe.steps[1])
-    turn.perform(turn.keep_repair(repair, "admitted", {"step": repair.step}))
+    return turn.keep_repair(repair, "admitted")
 
 
 def _would_heal(turn: Turn, incident: Incident, case: Case, refused: Refused) -> None:

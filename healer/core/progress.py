@@ -80,7 +80,9 @@ def _succeeded(turn: Turn, repair: Repair, facts: Inspected | Marked | Previewed
     match facts:
         case Inspected():
             snapped(turn, facts.snapshot)
-            admission.inspected(turn, repair, facts)
+            admitted = admission.inspected(turn, repair, facts)
+            if admitted is not None:
+                proceed(turn, admitted)
         case Marked(position):
             proceed(turn, replace(repair, position=position))
         case Previewed(replaced):

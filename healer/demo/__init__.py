@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from healer.client import NoDaemonError
@@ -37,7 +38,8 @@ class _Play:
     def __init__(self, house: House) -> None:
         self._house = house
         self._seq = 0
-        self._broken_at = 0.0
+        self._broken_at = datetime.now(UTC)
+        self._before: datetime | None = None
 
     def run(self, fault: str, *, keep: bool) -> int:
         house = self._house
@@ -50,16 +52,16 @@ class _Play:
         self._seq = self._last()
         target, said, act = self._fault(fault, before)
         print(f"\nNow {said}.\n")
-        self._broken_at = time.monotonic()
+        self._broken_at = datetime.now(UTC)
         act()
         closed = self._watch(target)
         after = house.resources()
-        took = time.monotonic() - self._broken_at
+        took = (datetime.now(UTC) - self._broken_at).total_seconds()
         healed = closed == "healed" and _show_change(before, after)
         chain = _chain(after["web"])
         print(f"web answers through all three: {chain}" if chain else "web does not answer.")
         if healed and chain:
-            others = [name for name in ("api", "web") if _same(before, after, name)]
+            others = [name for name in before if _same(before, after, name)]
             print(
                 f"\nHealed shop/{target} in {took:.1f} s: replaced and verified; "
                 f"{' and '.join(others) or 'no other'} kept running."
@@ -143,8 +145,11 @@ class _Play:
         return entries
 
     def _print(self, entry: Mapping[str, Any]) -> None:
-        since = time.monotonic() - self._broken_at
-        print(f"{since:7.1f}s  {sentence(entry)}", flush=True)
+        """When it was, since the break; how long after what came before it; and what it says."""
+        at = datetime.fromisoformat(entry["at"])
+        passed = (at - self._before).total_seconds() if self._before else 0.0
+        self._before = at
+        print(f"{(at - self._broken_at).total_seconds():6.2f}s {passed:+6.2f}s  {sentence(entry)}", flush=True)
 
     def _keep(self) -> None:
         socket = self._house.folder / "api.sock"
@@ -153,7 +158,7 @@ class _Play:
             f"  export HEALER_SOCKET={socket}\n  healer stacks; healer incidents --all; healer show INCIDENT\n"
             f"The daemon may be killed too (kill -9 {self._house.pid}).\n"
         )
-        self._broken_at = time.monotonic()
+        self._broken_at = datetime.now(UTC)
         while True:
             for entry in self._news():
                 self._print(entry)
