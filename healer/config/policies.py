@@ -122,14 +122,21 @@ class _Looks:
             self._complain(at, says)
 
     def watcher(self, at: KeyPath, entry: Any) -> None:
+        options: Any = None
+        place = at
         match entry:
             case str(name):
-                self._build(at, name, None)
+                pass
             case dict() if len(entry) == 1:
                 ((name, options),) = entry.items()
-                self._build((*at, name), name, options)
+                place = (*at, name)
             case _:
                 self._complain(at, f"is {shown(entry)}; expected the name of a watcher")
+                return
+        if f"watcher:{name}" in self.plugins:  # It would see the same, in what is read anyway.
+            self._complain(at, "stands here twice")
+        else:
+            self._build(place, name, options)
 
     def _build(self, at: KeyPath, name: str, options: Any) -> None:
         if not isinstance(options, dict | None):
