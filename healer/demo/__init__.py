@@ -9,10 +9,11 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from healer.client import NoDaemonError
+from healer.clock import BootClock
 from healer.demo.house import DemoError, House, pid_of
 from healer.story import sentence
 
@@ -38,7 +39,8 @@ class _Play:
     def __init__(self, house: House) -> None:
         self._house = house
         self._seq = 0
-        self._broken_at = datetime.now(UTC)
+        self._clock = BootClock()
+        self._broken_at = self._clock.now()
         self._before: datetime | None = None
 
     def run(self, fault: str, *, keep: bool) -> int:
@@ -52,11 +54,11 @@ class _Play:
         self._seq = self._last()
         target, said, act = self._fault(fault, before)
         print(f"\nNow {said}.\n")
-        self._broken_at = datetime.now(UTC)
+        self._broken_at = self._clock.now()
         act()
         closed = self._watch(target)
         after = house.resources()
-        took = (datetime.now(UTC) - self._broken_at).total_seconds()
+        took = (self._clock.now() - self._broken_at).total_seconds()
         healed = closed == "healed" and _show_change(before, after)
         chain = _chain(after["web"])
         print(f"web answers through all three: {chain}" if chain else "web does not answer.")
@@ -158,7 +160,7 @@ class _Play:
             f"  export HEALER_SOCKET={socket}\n  healer stacks; healer incidents --all; healer show INCIDENT\n"
             f"The daemon may be killed too (kill -9 {self._house.pid}).\n"
         )
-        self._broken_at = datetime.now(UTC)
+        self._broken_at = self._clock.now()
         while True:
             for entry in self._news():
                 self._print(entry)
