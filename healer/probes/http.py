@@ -162,7 +162,7 @@ def _in_url(value: str) -> str:
     try:
         return f"[{IPv6Address(value)}]"
     except ValueError:
-        return quote(value, safe="")
+        return quote(value, safe="", errors="replace")
 
 
 def _unanswered(error: Exception, asked: str) -> Sight:

@@ -1,0 +1,87 @@
+"""What every alarm source keeps to: ports.AlarmSource, held against real bodies and against rubbish."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from healer.ports import AlarmError, AlarmSource, Batch
+from tests.plugged import build, every, fits
+
+PAYLOADS = Path(__file__).parents[1] / "payloads"
+NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
+
+
+def bodies(name: str) -> dict[str, bytes]:
+    """The captured bodies of a sender, by file."""
+    return {path.name: path.read_bytes() for path in sorted(PAYLOADS.glob(f"{name}-*.json"))}
+
+
+def parse(source: AlarmSource, body: bytes) -> Batch | None:
+    """None where the body is refused as a whole."""
+    try:
+        return source.parse(body, NOW)
+    except AlarmError as error:
+        said = str(error)
+    assert said, "the sender is told nothing"
+    return None
+
+
+@every("alarms")
+def test_it_fits_its_socket(name: str) -> None:
+    source = build("alarms", name)
+    fits(source, "parse")
+    assert "token_file" not in type(source).model_fields, "the receiver looks at it, for every sender alike"
+
+
+@every("alarms")
+def test_what_the_real_sender_sends_is_read(name: str) -> None:
+    real = bodies(name)
+    assert real, f"tests/payloads has no {name}-*.json"
+    for file, body in real.items():
+        batch = parse(build("alarms", name), body)
+        assert batch, file
+        assert batch.alarms, file
+        for alarm in batch.alarms:
+            assert alarm.source == name
+            assert alarm.received_at == NOW
+            assert alarm.key
+            assert alarm.started_at.tzinfo is UTC
+
+
+@every("alarms")
+def test_the_same_body_is_the_same_alarms_whenever_it_comes(name: str) -> None:
+    """By their identity a delivery that comes twice is known."""
+    source = build("alarms", name)
+    for body in bodies(name).values():
+        first, second = (source.parse(body, NOW.replace(minute=minute)) for minute in (0, 30))
+        identities = [alarm.identity for alarm in first.alarms]
+        assert identities == [alarm.identity for alarm in second.alarms]
+        assert len(set(identities)) == len(identities)
+
+
+@every("alarms")
+@pytest.mark.parametrize("body", [b"", b"\x00", b"{", b"null", b"0", b'"x"', b"[[[[", b"\xff\xfe", b"a=b"])
+def test_what_is_no_body_is_refused(name: str, body: bytes) -> None:
+    assert parse(build("alarms", name), body) is None
+
+
+@every("alarms")
+@given(
+    st.binary(max_size=200) | st.recursive(st.none() | st.text(), st.lists).map(lambda it: repr(it).encode())
+)
+@settings(max_examples=100, deadline=None)
+def test_rubbish_is_refused_or_rejected_and_never_anything_else(name: str, body: bytes) -> None:
+    parse(build("alarms", name), body)
+
+
+@every("alarms")
+def test_no_cut_of_a_real_body_is_anything_else(name: str) -> None:
+    source = build("alarms", name)
+    for body in bodies(name).values():
+        for end in range(0, len(body), 97):
+            parse(source, body[:end])
