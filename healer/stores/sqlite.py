@@ -127,6 +127,15 @@ class Sqlite(Plugin):
             self.check()
 
 
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Hold a state directory without opening what is in it. Raises StoreError where a daemon holds it, with its pid."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with ExitStack() as undo:
+        undo.callback(os.close, _file.lock(directory))
+        yield
+
+
 def _identity(path: Path) -> tuple[int, int]:
     found = path.stat()
     return found.st_dev, found.st_ino
