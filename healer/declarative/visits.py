@@ -101,7 +101,7 @@ class Visits:
     def _create(self, standing: Standing, work: Work, now: datetime) -> None:
         row = standing.row
         row.properties, row.requires, row.created_at = work.properties, work.requires, now
-        row.work = work
+        row.generation, row.work = standing.stack.generation, work
         standing.set_status(Action.CREATE, StackState.IN_PROGRESS, CHANGED, now)
 
     def _replace(self, standing: Standing, work: Work, traversal: Traversal, now: datetime) -> None:

@@ -44,6 +44,10 @@ class World:
         return Made(physical_id, {"port": self.things[physical_id]["port"]})
 
     def created(self, thing: Thing) -> bool:
+        if self._on("break_create", thing):
+            del self.things[thing.physical_id]
+            self.switches["break_create"].remove(thing.name)
+            raise RealityError(f"{thing.name} broke while it was made")
         return not self._on("hold_create", thing)
 
     def update(self, thing: Thing, changed: frozenset[str]) -> None:
