@@ -598,6 +598,7 @@ async def test_a_real_process_is_seen_to_live_to_die_and_to_be_replaced() -> Non
 
 async def test_a_daemon_that_stalls_invents_no_failure_of_things_that_are_well() -> None:
     async def respond(_: web.Request) -> web.Response:
+        await asyncio.sleep(0.3)  # so that looks are out whenever the stall comes
         return web.Response(text="ok")
 
     app = web.Application()
@@ -605,12 +606,12 @@ async def test_a_daemon_that_stalls_invents_no_failure_of_things_that_are_well()
     async with TestServer(app) as server:
         here = world()
         probe = Http(url=f"http://127.0.0.1:{server.port}/")
-        here.scheduler.assign([task(probe, f"web-{n}", interval=0.25, timeout=0.2) for n in range(40)])
-        await until(lambda: len(here.seen) > 200)
-        for _ in range(3):
+        here.scheduler.assign([task(probe, f"web-{n}", interval=1, timeout=0.9) for n in range(40)])
+        await until(lambda: len(here.seen) > 60)
+        for _ in range(2):
             before = len(here.seen)
-            time.sleep(0.5)  # noqa: ASYNC251 - this is the stall
-            await until(lambda before=before: len(here.seen) > before + 100)  # type: ignore[misc]
+            time.sleep(1.5)  # noqa: ASYNC251 - this is the stall
+            await until(lambda before=before: len(here.seen) > before + 60)  # type: ignore[misc]
         await here.scheduler.stop()
     assert not [each for each in here.seen if each.health is Health.UNHEALTHY]
-    assert sum(each.health is Health.HEALTHY for each in here.seen) > 200
+    assert sum(each.health is Health.HEALTHY for each in here.seen) > 100

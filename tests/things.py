@@ -26,6 +26,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.wfile.write(b"all is well")
     def log_message(self, *words):
         pass
+http.server.ThreadingHTTPServer.request_queue_size = 128
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
 print(server.server_port, flush=True)
 server.serve_forever()
