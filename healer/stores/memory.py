@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import islice
 from typing import assert_never
 
-from pydantic import PrivateAttr
+from pydantic import ConfigDict, PrivateAttr
 
 from healer.core.change import (
     AlarmSettled,
@@ -33,6 +33,8 @@ class Memory(Plugin):
 
     A crash is simulated by dropping the kernel, and building another from what this object still holds.
     """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{}]})
 
     _held: bool = PrivateAttr(default=False)
     _epoch: int = PrivateAttr(default=0)
@@ -119,6 +121,7 @@ class Memory(Plugin):
                 assert_never(change)
 
     def journal(self, after: int = 0, incident: str | None = None, limit: int = 1000) -> tuple[Entry, ...]:
+        self._refuse_unless_held()
         repairs = {repair.id for repair in self._repairs.values() if incident in repair.members}
         entries = (entry_of(change, seq) for seq, change in self._changes.items() if seq > after)
         told = (
@@ -130,14 +133,17 @@ class Memory(Plugin):
         return tuple(islice(told, limit))
 
     def incidents(self, *, open_only: bool = False, limit: int = 100) -> tuple[Incident, ...]:
+        self._refuse_unless_held()
         found = (i for i in self._incidents.values() if i.closed_at is None or not open_only)
         return tuple(sorted(found, key=_age, reverse=True)[:limit])
 
     def find_incidents(self, prefix: str) -> tuple[Incident, ...]:
+        self._refuse_unless_held()
         wanted = prefix.upper()
         return tuple(self._incidents[key] for key in sorted(self._incidents) if key.startswith(wanted))[:10]
 
     def alarms(self, limit: int = 100) -> tuple[FiledAlarm, ...]:
+        self._refuse_unless_held()
         return tuple(islice(reversed(self._alarms.values()), limit))
 
     def prune(self, before: datetime) -> int:

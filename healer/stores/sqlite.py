@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from pydantic import PrivateAttr
+from pydantic import ConfigDict, PrivateAttr
 from sqlalchemy import Connection, Engine, select, update
 
 from healer.core.incident import Incident
@@ -33,6 +33,8 @@ class _Held:
 
 
 class Sqlite(Plugin):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"directory": "/var/lib/healer"}]})
+
     directory: Path
     """The state directory, on a local disk. It holds `state.sqlite`, what SQLite keeps beside it, and `healer.lock`."""
 
