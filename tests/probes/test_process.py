@@ -133,3 +133,17 @@ async def test_a_name_that_imitates_the_kernel_s_form_deceives_nobody() -> None:
     finally:
         process.kill()
         await process.wait()
+
+
+async def test_a_process_that_a_debugger_holds_is_unknown() -> None:
+    """Somebody is looking at it, and stopping is part of looking."""
+    script = "import ctypes, os, signal; ctypes.CDLL(None).ptrace(0, 0, 0, 0); os.kill(os.getpid(), signal.SIGSTOP)"
+    held = subprocess.Popen([sys.executable, "-c", script])  # noqa: ASYNC220 - asyncio's watcher would take its stop
+    try:
+        await in_state(held.pid, "t")
+        sight = await look(physical_id_of(held.pid))
+    finally:
+        held.kill()
+        held.wait(10)
+    assert (sight.health, sight.symptom) == (Health.UNKNOWN, Symptom.UNRESOLVED)
+    assert sight.detail == f"a debugger holds process {held.pid}"
