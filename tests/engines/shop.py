@@ -124,6 +124,13 @@ async def heal(engine: Local, root: Root, *paths: str) -> Operation:
     return await converge(engine, root)
 
 
+async def there(path: Path, within_s: float = 10) -> None:
+    """Until this file exists."""
+    async with asyncio.timeout(within_s):
+        while not await asyncio.to_thread(path.exists):
+            await asyncio.sleep(0.01)
+
+
 async def answer(snapshot: Snapshot, path: str, within_s: float = 10) -> dict[str, Any]:
     """What a tier says of itself and of all below it, as soon as it says it."""
     where = snapshot.resources[path].attributes

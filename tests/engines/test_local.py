@@ -30,6 +30,7 @@ from tests.engines.shop import (
     processes,
     running,
     template,
+    there,
 )
 
 
@@ -189,8 +190,7 @@ async def test_while_an_update_is_in_progress_there_is_neither_a_mark_nor_anothe
         'open("{ready}", "w"); time.sleep(600)\']}}}\n'.replace("{ready}", str(tmp_path / "ready"))
     )
     async with running(engine) as root:
-        while not list(tmp_path.glob("ready")):
-            await asyncio.sleep(0.01)
+        await there(tmp_path / "ready")
         snapshot = await engine.snapshot(root)
         await engine.mark(root, snapshot.resources["db"].incarnation, "healer:x")
         since = await engine.position(root)
@@ -316,8 +316,9 @@ async def test_what_could_not_be_written_did_not_happen(tmp_path: Path, engine: 
     book.rmdir()
     kept.rename(book)
     snapshot = await engine.snapshot(root)
+    assert (snapshot.action, snapshot.state) == ("CREATE", StackState.COMPLETE)
     assert not snapshot.resources["db"].marked
-    assert snapshot.state is StackState.COMPLETE
+    assert snapshot.resources["db"].incarnation == incarnation
 
 
 async def test_many_may_ask_at_once_while_an_update_goes_on(engine: Local, root: Root) -> None:
@@ -348,3 +349,45 @@ async def test_a_deleted_stack_leaves_nothing_and_is_created_anew_at_the_next_st
         await engine.snapshot(root)
     async with running(local(tmp_path / "state", engine.stacks)) as new:
         assert new.id != root.id
+
+
+# -------------------------------------------------------------------------------------------------------- kill -9
+
+
+async def crash(state: Path, path: Path, at: int, when: str) -> bool:
+    """Whether it died before it was through."""
+    program = [sys.executable, "-m", "tests.engines.crasher", str(state), str(path), str(at), when]
+    process = await asyncio.create_subprocess_exec(*program, cwd=Path(__file__).parents[2])
+    async with asyncio.timeout(30):
+        code = await process.wait()
+    assert code in (0, -signal.SIGKILL)
+    return code != 0
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.timeout(180)
+async def test_killed_at_any_call_it_goes_on_from_there_and_nothing_is_doubled_or_forgotten(
+    tmp_path: Path, when: str
+) -> None:
+    path = template(tmp_path)
+    for at in range(1, 100):
+        state = tmp_path / f"state-{at}"
+        died = await crash(state, path, at, when)
+        engine = local(state, {"shop": path})
+        async with running(engine) as root:
+            async with asyncio.timeout(20):
+                while (snapshot := await engine.snapshot(root)).busy:
+                    await asyncio.sleep(0.01)
+            assert snapshot.state is StackState.COMPLETE
+            there_are = {pid_of(snapshot, each) for each in ("db", "api", "web")}
+            if snapshot.resources["db"].condition is Health.UNHEALTHY:
+                there_are.discard(pid_of(snapshot, "db"))  # it died before it had marked what it broke
+            assert set(processes(root.id)) == there_are, f"{when} call {at}"
+            await heal(engine, root, "db")
+            seen = await answer(await engine.snapshot(root), "web")
+            assert seen["below"]["api"]["below"]["db"]["pid"] == pid_of(await engine.snapshot(root), "db")
+            assert len(processes(root.id)) == 3
+        if not died:
+            assert at > 12, "it was killed at fewer calls than there are"
+            return
+    raise AssertionError("it never came to its end")
