@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
 from healer.declarative.declaration import check, declare
+from healer.declarative.expressions import FUNCTIONS
+from healer.declarative.resource_types import TYPES
+from healer.declarative.template import PARAMETER_KINDS
 from healer.documents import DocumentError
 
 HEAD = "heat_template_version: 2018-08-31\n"
@@ -273,3 +277,18 @@ def test_the_templates_that_every_engine_is_tested_with_want_nothing_but_their_p
     assert {problem.message for problem in check(path)} <= {
         "has no value: nobody gives it one, so it needs a default"
     }
+
+
+def test_the_template_in_the_documentation_can_be_created(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "templates.md").read_text()
+    (example,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "a.yaml").write_text(example)
+    assert not check(tmp_path / "a.yaml")
+
+
+def test_the_documentation_names_every_type_property_attribute_and_function() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "templates.md").read_text()
+    words = set(re.findall(r"`([\w:]+)`", page))
+    for kind, known in TYPES.items():
+        assert {kind, *known.properties, *known.attributes} <= words
+    assert {*FUNCTIONS, *PARAMETER_KINDS} <= words
