@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 from healer.config.keys import Section
 from healer.config.policies import LoadedPolicy
@@ -30,20 +29,18 @@ _SOCKET_PATH = 107
 _ATTRIBUTES = {name: kind.attributes for name, kind in TYPES.items()}
 
 
-@runtime_checkable
-class Declaring(Protocol):
-    """The options of an engine whose stacks are declared in the configuration."""
-
-    stacks: Mapping[str, Path]
-    """Name of the stack → its template."""
-
-
 @dataclass(frozen=True, slots=True)
 class Cloud:
     engine: str
     """Name of the plug-in."""
     plugin: Plugin
     refresh: timedelta
+
+    @property
+    def declared(self) -> Mapping[str, Path] | None:
+        """Name of a stack → its template, for an engine whose stacks are declared in its options; else None."""
+        stacks = getattr(self.plugin, "stacks", None)
+        return stacks if isinstance(stacks, Mapping) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +161,7 @@ def _surroundings(
         notifiers=frozenset(settings.notifiers),
         alarms=bool(settings.alarms) or "alarms" in unsure,
         certain=frozenset({"clouds", "notifiers"} - unsure),
-        declared={name: _ATTRIBUTES for name, cloud in clouds.items() if isinstance(cloud.plugin, Declaring)},
+        declared={name: _ATTRIBUTES for name, cloud in clouds.items() if cloud.declared is not None},
     )
 
 

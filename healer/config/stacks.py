@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from healer.config.load import Config, Declaring
+from healer.config.load import Config
 from healer.config.policies import LoadedPolicy
 from healer.core.model import Incarnation, Resource, Root, Snapshot, StackState
 from healer.core.policy import Contested, owner
@@ -32,10 +32,10 @@ def stack_problems(config: Config) -> Iterator[Problem]:
     declared = _Declared()
     folder = Path(config.file).parent
     for name, cloud in config.clouds.items():
-        if not isinstance(cloud.plugin, Declaring):
+        if cloud.declared is None:
             declared.unsure.add(name)
             continue
-        for stack, template in cloud.plugin.stacks.items():
+        for stack, template in cloud.declared.items():
             try:
                 declaration = declare(_as_typed(template, folder))
             except DocumentError as error:

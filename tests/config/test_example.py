@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from healer import plugins
+from healer import durations, plugins
 from healer.config.check import load
 from healer.config.keys import Key, Section, keys
 from healer.config.settings import AlarmSection, CloudSection, NotifierSection, Settings
@@ -56,7 +57,15 @@ def stated(document: Document, at: KeyPath, key: Key) -> str | None:
     if default is None:
         return f"{name} has no default in its comment"
     value = None if default[1] == "none" else yaml.safe_load(default[1])
-    return None if value == key.default else f"the default of {name} is {key.default}, not {default[1]}"
+    return None if same(value, key.default) else f"the default of {name} is {key.default}, not {default[1]}"
+
+
+def same(one: Any, other: Any) -> bool:
+    """As values; durations however they are written."""
+    try:
+        return one == other or durations.parse(one) == durations.parse(other)
+    except (TypeError, ValueError):
+        return False
 
 
 def expected(document: Document) -> Iterator[tuple[KeyPath, Key]]:
