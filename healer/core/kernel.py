@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
@@ -119,9 +119,12 @@ class Kernel:
 
     def _started(self, turn: Turn) -> None:
         """What was out when the last daemon ended is looked at before anything else is done."""
-        for repair in self.state.repairs.values():
+        for repair in list(self.state.repairs.values()):
             if repair.wake_at is None:
-                turn.perform(repair, resumed=True)
+                # A try whose answer is lost: from now on no failure proves that nothing was done.
+                again = replace(repair, tries=repair.tries + 1)
+                self.state.repairs[repair.id] = again
+                turn.perform(again, resumed=True)
 
     def _ask_alarms_again(self, turn: Turn) -> None:
         for alarm in list(self.state.alarms.values()):

@@ -38,6 +38,7 @@ class Local(Plugin):
 
     _keepers: dict[str, Keeper] = PrivateAttr(default_factory=dict)
     """By name of the stack."""
+    _opened: bool = PrivateAttr(default=False)
 
     def bind(self, place: Place) -> None:
         self._place = place
@@ -45,6 +46,7 @@ class Local(Plugin):
     async def start(self) -> None:
         """Create what never was, take up what was left. A template that is wrong is REJECTED, after all the others."""
         failed = await asyncio.to_thread(self._open)
+        self._opened = True
         if failed:
             raise EngineError(failed[0].failure, "\n".join(error.detail for error in failed))
 
@@ -114,6 +116,8 @@ class Local(Plugin):
             for keeper in self._keepers.values():
                 if keeper.stack_id == root.id:
                     return what(keeper)
+            if not self._opened:
+                raise EngineError(Failure.UNREACHABLE, "the embedded engine has not read its books yet")
             raise EngineError(Failure.GONE, f"there is no stack {root} ({root.id})")
 
         return await asyncio.to_thread(answer)
