@@ -76,7 +76,7 @@ def _credentials(document: Document, config: Config) -> Iterator[Problem]:
 
 
 def _doubts(document: Document, config: Config) -> Iterator[Problem]:
-    if not config.settings.policies:
+    if not document.data.get("policies"):
         yield document.problem(
             ("policies",), "names no policy: every stack is read, and nothing is watched or healed"
         )
