@@ -284,7 +284,7 @@ def one_of_the_keys(data: st.DataObject, model: type[Any]) -> dict[str, Any]:
     }
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(st.data())
 def test_whatever_the_files_hold_nothing_but_a_configuration_error_comes_of_it(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
