@@ -8,13 +8,14 @@ import secrets
 import signal
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
-from datetime import timedelta
+from datetime import time, timedelta
 from typing import Any
 
 import structlog
 from aiohttp import web
 
 from healer import __version__, assembly, systemd
+from healer.calendar import Calendar
 from healer.clock import BootClock
 from healer.config.load import Config
 from healer.core.event import (
@@ -33,7 +34,7 @@ from healer.core.inventory import watched
 from healer.core.kernel import Decision, Kernel
 from healer.core.model import Observation
 from healer.folding import Folding
-from healer.ports import PolicyRevision, StoreError, Write
+from healer.ports import HealerError, PolicyRevision, StoreError, Write
 from healer.receiver import alarms, api, views
 from healer.receiver.peers import Rights
 from healer.runner import Runner
@@ -50,6 +51,8 @@ PATIENCE = 10.0
 """Seconds that what is out may take to end when the daemon stops; the rest is parked, and goes on at the next start."""
 HOUSEKEEPING = 10.0
 """Seconds between two looks after the store, and two foldings of what was seen into it."""
+PRUNED_AT = time(3, 17)
+"""UTC, at an hour when little else is done, and not on the hour, when everybody else's jobs are."""
 STALLED = timedelta(seconds=30)
 """A loop that has not turned for so long is dead: the service manager should restart the daemon."""
 STOP_FILE = "STOP"
@@ -80,7 +83,7 @@ class App:
             loop.add_signal_handler(number, self._over.set)
         try:
             await self.start()
-        except (StoreError, OSError) as error:
+        except (HealerError, OSError) as error:
             log.error("healer.cannot_start", why=str(error))  # noqa: TRY400 - a person needs the sentence, not the stack
             await self._exit.aclose()
             return 2
@@ -111,10 +114,10 @@ class App:
         self._runner = Runner(
             self._kernel, self._writer, performer, self._clock, self.spawn, observers=(self._telemetry, self)
         )
+        self._scheduler = Scheduler(self._clock, self.spawn, self._observed, self._gap)
         self._runner.start()
         self._exit.push_async_callback(self._runner.stop, PATIENCE)
         await self._load_policies()
-        self._scheduler = Scheduler(self._clock, self.spawn, self._observed, self._gap)
         self._scheduler.start()
         self._exit.push_async_callback(self._scheduler.stop)
         await self._look()
@@ -157,6 +160,10 @@ class App:
             self._in_background(survey.run(), f"survey of {name}")
         await self._runner.decide(Started())
         self._in_background(self._keep_house(), "housekeeping")
+        calendar = Calendar(self.spawn)
+        calendar.daily("pruning of the journal", PRUNED_AT, self._prune)
+        self._exit.push_async_callback(calendar.stop)
+        calendar.start()
         if (every := systemd.watchdog_interval()) is not None:
             self._in_background(self._say_alive(every), "watchdog")
 
@@ -272,6 +279,11 @@ class App:
             await self._writer.read(lambda store: store.check())
             if self._runner.unstored is None and (runs := self._folding.flush()):
                 await self._fold(runs)
+
+    async def _prune(self) -> None:
+        before = self._clock.now() - self._config.settings.journal.keep
+        forgotten = await self._writer.read(lambda store: store.prune(before))
+        log.info("journal.pruned", entries=forgotten)
 
     async def _fold(self, runs: tuple[Any, ...]) -> None:
         try:
