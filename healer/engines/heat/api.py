@@ -1,0 +1,145 @@
+"""Heat's calls, as far as healing needs them; most of them openstacksdk does not have, or has wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from healer.clouds.openstack import CloudError, OpenStack
+from healer.core.step import Failure
+from healer.engines.heat.effects import Schema
+from healer.engines.heat.listing import Listing, StackName, listing, status
+from healer.ports import EngineError
+
+DEPTH = 100
+"""Deeper than any Heat nests; it takes its own limit (5, unless configured) where that is less."""
+PAGE = 500
+STACK_TYPE = "OS::Heat::Stack"
+"""The type in events of a stack itself."""
+BY_ID = "resource_type"
+"""Sorted by a column that is the same in all that is asked for, events are in the order of their row numbers. By
+time, in whole seconds of several engines' clocks, an older one may come last."""
+
+
+class Api:
+    """Every method raises EngineError: GONE where there is no such stack, or it is being deleted."""
+
+    def __init__(self, cloud: OpenStack) -> None:
+        self._cloud = cloud
+
+    async def stacks(self) -> list[Mapping[str, Any]]:
+        """Every root stack of the project, page by page."""
+        found: list[Mapping[str, Any]] = []
+        while True:
+            after = {"marker": found[-1]["id"]} if found else {}
+            page = (await self._get("/stacks", limit=PAGE, **after))["stacks"]
+            found += page
+            if len(page) < PAGE:
+                return found
+
+    async def reachable(self) -> None:
+        await self._get("/stacks", limit=1)
+
+    async def show(self, stack: StackName) -> Mapping[str, Any]:
+        shown: Mapping[str, Any] = (await self._get(stack.path, resolve_outputs="False"))["stack"]
+        # What is deleted is still shown for a while, with no resources in it.
+        if status(shown["stack_status"])[0] == "DELETE":
+            raise EngineError(Failure.GONE, f"stack {shown['stack_name']} is {shown['stack_status']}")
+        return shown
+
+    async def listing(self, stack: StackName) -> Listing:
+        """All resources of a root and of what is nested in it, and which of those stacks are in progress."""
+        entries = (await self._get(f"{stack.path}/resources", nested_depth=DEPTH))["resources"]
+        if not entries:
+            await self.show(stack)
+        in_progress = (await self._get("/stacks", show_nested="True", status="IN_PROGRESS"))["stacks"]
+        return listing(stack, entries, in_progress)
+
+    async def template(self, stack: StackName) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = await self._get(f"{stack.path}/template")
+        return found
+
+    async def schema(self, kind: str) -> Schema | None:
+        """Of a resource type; None where Heat has none, or cannot tell in this cloud."""
+        try:
+            found: Schema = await self._get(f"/resource_types/{quote(kind, safe=':')}")
+        except CloudError as error:
+            if error.failure in (Failure.GONE, Failure.REJECTED):
+                return None
+            raise
+        return found
+
+    async def attributes(self, stack: StackName, name: str, wanted: Sequence[str]) -> Mapping[str, Any]:
+        shown = await self._get(f"{stack.path}/resources/{quote(name, safe='')}", with_attr=list(wanted))
+        found: Mapping[str, Any] = shown["resource"]["attributes"]
+        return found
+
+    async def turns(
+        self, root: StackName, *, after: str = "", newest: bool = False
+    ) -> list[Mapping[str, Any]]:
+        """Events of the root stack itself, oldest first, those after one of them; or the newest one alone.
+
+        Old events are cleared away: then all that are left came after.
+        """
+        # A resource may have the name of its stack, and stacks may be resources: both together are the root.
+        query: dict[str, Any] = {"resource_name": root.name, "resource_type": STACK_TYPE, "sort_keys": BY_ID}
+        query |= {"sort_dir": "desc", "limit": 1} if newest else {"sort_dir": "asc"}
+        query |= {"marker": after} if after else {}
+        return [
+            event for event in await self._events(root, query) if event["physical_resource_id"] == root.id
+        ]
+
+    async def newest_turn_at_any_depth(self, root: StackName) -> str:
+        """Id of the last event of the root or of a stack nested in it: after another one, another declaration."""
+        order = {"sort_keys": BY_ID, "sort_dir": "desc", "limit": 1}
+        found = await self._events(root, {"nested_depth": DEPTH, "resource_type": STACK_TYPE, **order})
+        return str(found[0]["id"]) if found else ""
+
+    async def doing(self, root: StackName) -> str:
+        """What happened last to a resource at any depth, for a person; empty where only stacks were moved."""
+        for event in await self._events(root, {"nested_depth": DEPTH, "limit": 10}):
+            own = any(
+                link["rel"] == "stack" and link["href"].endswith(event["physical_resource_id"] or "-")
+                for link in event["links"]
+            )
+            if not own:
+                return f"{event['resource_name']} {event['resource_status']}"
+        return ""
+
+    async def properties(self, stack: StackName, name: str, physical_id: str) -> Mapping[str, Any]:
+        """The values that a resource was last completed with; empty where Heat no longer has the event."""
+        path = f"{stack.path}/resources/{quote(name, safe='')}/events"
+        try:
+            events = (await self._get(path, sort_keys=BY_ID, sort_dir="desc"))["events"]
+        except CloudError as error:
+            if error.failure is Failure.GONE:
+                return {}
+            raise
+        for event in events:
+            whole = event["resource_status"] in ("CREATE_COMPLETE", "UPDATE_COMPLETE", "CHECK_COMPLETE")
+            if whole and event["physical_resource_id"] == physical_id:
+                shown = (await self._get(f"{path}/{event['id']}"))["event"]
+                return shown["resource_properties"] or {}
+        return {}
+
+    async def mark(self, stack: StackName, key: str, reason: str, *, unhealthy: bool) -> None:
+        """By name or physical id, whichever Heat finds first."""
+        path = f"{stack.path}/resources/{quote(key, safe='')}"
+        body = {"mark_unhealthy": unhealthy, "resource_status_reason": reason}
+        await self._cloud.request("orchestration", "PATCH", path, body=body)
+
+    async def preview(self, stack: StackName) -> frozenset[str]:
+        answer = await self._cloud.request("orchestration", "PATCH", f"{stack.path}/preview", body={})
+        return frozenset(each["resource_name"] for each in answer.body["resource_changes"]["replaced"])
+
+    async def update(self, stack: StackName) -> None:
+        """With what is declared already. The answer (202) proves nothing: several at once all get it."""
+        await self._cloud.request("orchestration", "PATCH", stack.path, body={})
+
+    async def _events(self, stack: StackName, query: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        found: list[Mapping[str, Any]] = (await self._get(f"{stack.path}/events", **query))["events"]
+        return found
+
+    async def _get(self, path: str, **query: Any) -> Any:
+        return (await self._cloud.request("orchestration", "GET", path, params=query)).body
