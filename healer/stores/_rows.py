@@ -155,7 +155,9 @@ def _keep_repairs(connection: Connection, changed: Iterable[Repair]) -> None:
     _execute(connection, upsert(repairs, connection.dialect.name), [_repair(repair) for repair in changed])
     # Who is not admitted is no member any more.
     _execute(connection, forget(members.c.repair), [{"which": repair.id} for repair in changed])
-    serving = [{"repair": repair.id, "incident": member} for repair in changed for member in repair.members]
+    serving = [
+        {"repair": repair.id, "incident": member} for repair in changed for member in set(repair.members)
+    ]
     _execute(connection, insert(members), serving)
 
 
