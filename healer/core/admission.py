@@ -7,10 +7,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from healer.core.change import Attempt
-from healer.core.guardrails import Case, Stage, refusal
+from healer.core.guardrails import SOON, Case, Stage, is_gone, refusal
 from healer.core.incident import Admitted, Declined, Incident, IncidentState, Planned, Refusal, Refused
-from healer.core.model import Root
-from healer.core.planner import plan
+from healer.core.model import Effect, Root, Snapshot
+from healer.core.planner import Plan, plan
 from healer.core.repair import Recipe, Repair, end
 from healer.core.step import Inspected, Step
 from healer.core.turn import Turn
@@ -107,7 +107,7 @@ def inspected(turn: Turn, repair: Repair, facts: Inspected) -> Repair | None:
     """The gates once more, with facts; what passes them is admitted, with one plan for all. None: nothing did."""
     snapshot = facts.snapshot
     admitted: list[Incident] = []
-    for incident in turn.members(repair):
+    for incident in (*turn.members(repair), *_joining(turn, repair, facts)):
         case = turn.case(incident)
         if incident.target.path in snapshot.resources and repair.recipe.replaces:
             case = replace(case, plan=plan(snapshot, [incident.target.path]))
@@ -119,22 +119,55 @@ def inspected(turn: Turn, repair: Repair, facts: Inspected) -> Repair | None:
             _would_heal(turn, asked, case, refused)
         else:
             decline(turn, asked, refused)
-    if not admitted:
+    paths = [incident.target.path for incident in admitted]
+    whole = plan(snapshot, paths) if paths and repair.recipe.replaces else None
+    missing = _missing_dependents(whole, snapshot) if whole else ()
+    for incident in admitted if missing else ():
+        decline(turn, incident, _dependent_gone(turn, missing))
+    if missing or not admitted:
         turn.keep_repair(end(repair, turn.now), "not_admitted")
         return None
-    whole = (
-        plan(snapshot, [incident.target.path for incident in admitted]) if repair.recipe.replaces else None
-    )
-    repair = replace(
-        repair,
-        members=tuple(i.id for i in admitted),
-        plan=whole,
-        baseline=facts.baseline,
-        deadline=_deadline(turn, admitted),
-    )
     for incident in admitted:
         turn.advance(incident, Admitted(repair.id, whole), "admitted", {"action": repair.recipe.action})
-    return turn.keep_repair(repair, "admitted")
+    return turn.keep_repair(
+        replace(
+            repair,
+            members=tuple(i.id for i in admitted),
+            plan=whole,
+            baseline=facts.baseline,
+            deadline=_deadline(turn, admitted),
+        ),
+        "admitted",
+    )
+
+
+def _joining(turn: Turn, repair: Repair, facts: Inspected) -> list[Incident]:
+    """What was held, and with these facts may be healed by the same update."""
+    held = [i for i in turn.state.incidents_of(repair.root) if i.state is IncidentState.HELD]
+    return [
+        incident
+        for incident in held
+        if incident.id not in repair.members
+        and incident.incarnation.stack in facts.baseline
+        and turn.case(incident).recipe == repair.recipe
+    ]
+
+
+def _missing_dependents(planned: Plan, snapshot: Snapshot) -> tuple[str, ...]:
+    """What the update would change in place although it is not there: the update would fail on it."""
+    return tuple(
+        touched.path
+        for touched in planned.touched
+        if touched.effect is Effect.UPDATED and is_gone(snapshot.resources[touched.path])
+    )
+
+
+def _dependent_gone(turn: Turn, missing: tuple[str, ...]) -> Refused:
+    names = ", ".join(missing)
+    sentence = (
+        f"{names} must be told of the successor and is gone itself: both are healed once that is noticed"
+    )
+    return Refused(Refusal.DEPENDENT_GONE, sentence, turn.now + SOON)
 
 
 def _would_heal(turn: Turn, incident: Incident, case: Case, refused: Refused) -> None:

@@ -27,10 +27,14 @@ class Track:
     detail: str = ""
     was_healthy: bool = False
     """It has been healthy once since it was created: its time of grace is over."""
+    since: datetime | None = None
+    """Looks that began before this moment say nothing: they may have seen what was there before a heal."""
 
 
 def observe(track: Track, seen: Observation, detect: Detect) -> Track:
     """The track after one more look. Unknown changes nothing: what was not seen is evidence of nothing."""
+    if track.since is not None and seen.at < track.since:
+        return track
     match seen.health:
         case Health.UNKNOWN:
             return track
@@ -78,9 +82,9 @@ def _healthy(track: Track, seen: Observation, detect: Detect) -> Track:
     )
 
 
-def after_heal(track: Track) -> Track:
-    """The track as a heal begins to be verified: only looks made from now on may end the failure."""
-    return Track(failing=track.failing, symptom=track.symptom, detail=track.detail)
+def forget(track: Track, now: datetime) -> Track:
+    """The failure without its counts: only looks that begin from now on decide whether it is one still."""
+    return Track(failing=track.failing, symptom=track.symptom, detail=track.detail, since=now)
 
 
 class Standing(StrEnum):

@@ -9,7 +9,7 @@ from enum import Enum, auto
 
 from healer.core.detector import Standing, in_grace, standing
 from healer.core.incident import Incident, Refusal, Refused
-from healer.core.model import NOTHING, Snapshot, StackState
+from healer.core.model import NOTHING, Health, Resource, Snapshot, StackState
 from healer.core.planner import Plan, upstream
 from healer.core.policy import Contested, Mode, Policy
 from healer.core.repair import Recipe
@@ -178,7 +178,11 @@ def _grace(case: Case) -> Refused | None:
 
 def _cause(case: Case) -> Refused | None:
     target, snapshot = case.incident.target, case.snapshot
-    if snapshot is None or case.incident.symptom.explains_itself:
+    if (
+        snapshot is None
+        or case.incident.symptom.explains_itself
+        or is_gone(snapshot.resources.get(target.path))
+    ):
         return None
     required = upstream(snapshot, target.path)
     failing = {i.target.path for i in case.state.incidents_of(target.root) if i.target.path in required}
@@ -191,6 +195,15 @@ def _cause(case: Case) -> Refused | None:
         return None
     names = ", ".join(sorted(failing))
     return case.refused(Refusal.UPSTREAM_FAILING, f"it requires {names}, which fails: that comes first", SOON)
+
+
+def is_gone(resource: Resource | None) -> bool:
+    """Whether the engine itself knows that the thing is not there: no failing requirement explains that."""
+    return (
+        resource is not None
+        and resource.condition is Health.UNHEALTHY
+        and resource.condition_symptom.explains_itself
+    )
 
 
 def _cooldown(case: Case) -> Refused | None:

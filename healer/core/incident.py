@@ -60,6 +60,8 @@ class Refusal(StrEnum):
     UPSTREAM_FAILING = "upstream_failing"
     COOLDOWN = "cooldown"
     ATTEMPTS = "attempts"
+    DEPENDENT_GONE = "dependent_gone"
+    """What must be told of the successor does not exist itself, so that telling it would fail the update."""
     FOREIGN_CHANGES = "foreign_changes"
     BLAST_RADIUS = "blast_radius"
     PREVIEW_MOVED = "preview_moved"

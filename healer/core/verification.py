@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from healer.core.detector import Track, after_heal, stable_since
+from healer.core.detector import Track, forget, stable_since
 from healer.core.incident import Climbed, Exhausted, Incident, Outcome, Remediated
 from healer.core.model import Target
 from healer.core.planner import upstream
@@ -34,7 +34,7 @@ def reset_tracks(turn: Turn, target: Target) -> None:
     """Forget the counts, not the failure: what is seen from now on decides."""
     tracks = turn.state.tracks.get(target)
     if tracks:
-        turn.state.tracks[target] = {source: after_heal(track) for source, track in tracks.items()}
+        turn.state.tracks[target] = {source: forget(track, turn.now) for source, track in tracks.items()}
 
 
 def review(turn: Turn, incident: Incident) -> None:
