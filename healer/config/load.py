@@ -76,20 +76,30 @@ def gather(path: str | PathLike[str]) -> Gathered:
     try:
         document = read(path)
     except DocumentError as error:
-        return Gathered(None, None, error.problems)
+        if not error.documents:
+            return Gathered(None, None, error.problems)
+        document, unread = error.documents[0], list(error.problems)
+    else:
+        unread = []
     salvaged = salvage(document, Settings, _STAND_INS)
+    found = list(salvaged.problems)
     if salvaged.section is None:
-        return Gathered(document, None, salvaged.problems)
+        return Gathered(document, None, _without_echoes(unread, found))
     directory = Path(path).absolute().parent
     settings = _anchor(salvaged.section, directory)
-    found = list(salvaged.problems)
     shelf = Shelf(directory)
     clouds, alarms, notifiers = _plugins(document, settings, shelf, found)
     found += _contradictions(document, settings)
-    loaded = tuple(_policies(document, settings, shelf, _surroundings(settings, salvaged, clouds), found))
-    return Gathered(
-        document, Config(document.file, settings, clouds, alarms, notifiers, loaded), tuple(found)
-    )
+    around = _surroundings(settings, salvaged, clouds)
+    loaded = tuple(_policies(document, settings, shelf, around, unread=unread, found=found))
+    config = Config(document.file, settings, clouds, alarms, notifiers, loaded)
+    return Gathered(document, config, _without_echoes(unread, found))
+
+
+def _without_echoes(unread: list[Problem], found: list[Problem]) -> tuple[Problem, ...]:
+    """What could not even be read, and all else; of a value that could not be read nothing else is said."""
+    places = {(problem.file, problem.key) for problem in unread}
+    return (*unread, *(problem for problem in found if (problem.file, problem.key) not in places))
 
 
 def _anchor(settings: Settings, directory: Path) -> Settings:
@@ -166,17 +176,24 @@ def _surroundings(
 
 
 def _policies(
-    document: Document, settings: Settings, shelf: Shelf, around: Surroundings, found: list[Problem]
+    document: Document,
+    settings: Settings,
+    shelf: Shelf,
+    around: Surroundings,
+    *,
+    unread: list[Problem],
+    found: list[Problem],
 ) -> Iterator[LoadedPolicy]:
     places: dict[str, str] = {}
     for file in _files(document, settings, found):
         try:
             documents = read_all(file)
         except DocumentError as error:
-            found += error.problems
-            continue
-        if not documents:
-            found.append(Problem(file, 0, "", "holds no policy"))
+            unread += error.problems
+            documents = error.documents
+        else:
+            if not documents:
+                found.append(Problem(file, 0, "", "holds no policy"))
         for each in documents:
             name, place = _name(each), f"{file}:{each.line(('policy',))}"
             policy = read_policy(each, shelf, around)
