@@ -4,6 +4,7 @@
 
 before: the intent is stored, nothing was called yet. in: the first call of the step has been carried out, its answer
 is lost. after: the step's outcome is stored, the next one's intent with it, and nothing of it was called yet.
+For unmark, a stop file is laid once the marks are set: it is what makes a repair unwind.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ import asyncio
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
-from healer.app import App
+from healer.app import STOP_FILE, App
 from healer.config.check import load
 from healer.core.event import Event, Reported
 from healer.core.kernel import Decision
@@ -45,6 +47,8 @@ def arm(step: Step, when: str) -> None:
     perform, decided = Performer.perform, App.decided
 
     async def deadly_perform(self: Performer, command: Perform) -> Report:
+        if command.repair.step is Step.PREVIEW and step is Step.UNMARK:
+            (Path(sys.argv[1]).parent / "state" / STOP_FILE).touch()
         if command.repair.step is not step:
             return await perform(self, command)
         if when == "before":

@@ -35,6 +35,14 @@ class Mortal(House):
         super().__init__()
         self._fate: list[str] | None = [str(step), when]
 
+    def start(self) -> None:
+        policy = self.folder / "policy.yaml"
+        text = policy.read_text().replace("stable_for: 2s", "stable_for: 500ms")
+        if self._fate and self._fate[0] == Step.NOTIFY:
+            text = text.replace("  - {action: replace, timeout: 30s}\n", "")
+        policy.write_text(text)
+        super().start()
+
     @property
     def command(self) -> list[str]:
         if self._fate is None:
@@ -96,7 +104,7 @@ def mortal(request: pytest.FixtureRequest) -> Iterator[Mortal]:
     assert not started_here(house), "a process was left behind"
 
 
-def each(steps: tuple[Step, ...]) -> Any:
+def each(steps: tuple[Step, ...]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(
         "mortal",
         [(step, when) for step in steps for when in WHEN],
@@ -128,3 +136,55 @@ def test_what_was_being_healed_is_healed_once_by_the_next_daemon(mortal: Mortal)
     assert started_here(mortal) == {pid_of(one["physical_id"]) for one in after.values()}
     closed = mortal.client.get("/v1/incidents")["incidents"]
     assert [one["outcome"] for one in closed if one["resource"] == "db"] == ["healed"]
+
+
+@each(UNWINDS)
+def test_what_was_being_unmarked_is_unmarked_by_the_next_daemon_and_healed_once_it_may(
+    mortal: Mortal,
+) -> None:
+    before = wait(lambda: healthy(mortal), "the stack did not come up")
+    os.kill(pid_of(before["db"]["physical_id"]), signal.SIGKILL)
+    mortal.dies()
+    mortal.start()
+    held = wait(lambda: stopped(mortal), "the incident was not held")
+    assert held["resource"] == "db"
+    assert mortal.resources()["db"]["physical_id"] == before["db"]["physical_id"]
+    (mortal.folder / "state" / "STOP").unlink()
+    mortal.client.post("/v1/heals", {"stack": "shop", "resource": "db", "why": "the stop file is gone"})
+    after = wait(
+        lambda: (
+            (found := at_rest(mortal)) and found["db"]["physical_id"] != before["db"]["physical_id"] and found
+        ),
+        "db was not healed",
+    )
+    assert started_here(mortal) == {pid_of(one["physical_id"]) for one in after.values()}
+
+
+def stopped(house: House) -> dict[str, Any] | None:
+    """The incident that is held by the stop file, once nothing is marked any more."""
+    if marked(house) or house.client.get("/v1/repairs")["repairs"]:
+        return None
+    incidents: list[dict[str, Any]] = house.client.get("/v1/incidents", open=1)["incidents"]
+    return next((one for one in incidents if one["refusal"] and one["refusal"]["reason"] == "stopped"), None)
+
+
+def marked(house: House) -> list[str]:
+    return [path for path, one in house.resources().items() if one["status"] == "CHECK_FAILED"]
+
+
+@each(TELLS)
+def test_what_was_being_told_is_told_by_the_next_daemon(mortal: Mortal) -> None:
+    before = wait(lambda: healthy(mortal), "the stack did not come up")
+    os.kill(pid_of(before["db"]["physical_id"]), signal.SIGKILL)
+    mortal.dies()
+    mortal.start()
+    wait(
+        lambda: [
+            one
+            for one in mortal.client.get("/v1/incidents", open=1)["incidents"]
+            if one["resource"] == "db" and one["state"] == "exhausted"
+        ],
+        "nobody was told",
+    )
+    assert b"still fails" in mortal.log.read_bytes()
+    assert mortal.resources()["db"]["physical_id"] == before["db"]["physical_id"]
