@@ -84,7 +84,8 @@ def prepare(path: Path) -> None:
             with engine.begin() as connection:
                 found = connection.exec_driver_sql("PRAGMA quick_check(3)").scalars().all()
             if found != ["ok"]:
-                raise ValueError(damaged("; ".join(found)))
+                lines = (line for row in found for line in row.splitlines() if not line.startswith("***"))
+                raise ValueError(damaged("; ".join(lines)))
             with engine.begin() as connection:
                 _migrations.upgrade(connection)
 

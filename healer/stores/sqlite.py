@@ -132,10 +132,13 @@ class Sqlite(Plugin):
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
     """Hold a state directory without opening what is in it. Raises StoreError where a daemon holds it, with its pid."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with ExitStack() as undo:
-        undo.callback(os.close, _file.lock(directory))
+    with _file.in_words(directory):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = _file.lock(directory)
+    try:
         yield
+    finally:
+        os.close(lock)
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -23,7 +23,7 @@ from healer.core.repair import Repair
 from healer.core.state import State
 from healer.ports import ObservationRun, PolicyRevision, StaleWriterError, StoreError, Write
 from healer.stores import _file, _migrations
-from healer.stores.sqlite import Sqlite
+from healer.stores.sqlite import Sqlite, locked
 from tests.stores.samples import (
     SHOP,
     alarm,
@@ -246,6 +246,23 @@ def test_a_writer_that_was_overtaken_changes_nothing_any_more(store: Sqlite, tmp
     later.close()
 
 
+def test_a_state_directory_can_be_held_without_opening_what_is_in_it(tmp_path: Path) -> None:
+    with locked(tmp_path / "state"):
+        assert f"in use by another healer, process {os.getpid()}" in refusal(tmp_path / "state")
+    made(tmp_path / "state")
+
+
+def test_a_state_directory_that_a_daemon_holds_cannot_be_held_by_another(
+    store: Sqlite, tmp_path: Path
+) -> None:
+    with pytest.raises(StoreError, match=f"process {os.getpid()}"), locked(tmp_path):
+        pytest.fail("it is held twice")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="Not a directory"), locked(tmp_path / "file" / "state"):
+        pytest.fail("it cannot be there")
+    store.check()
+
+
 # --- what it lies in
 
 
@@ -298,6 +315,19 @@ def test_a_damaged_state_file_is_refused_and_left_as_it_is(tmp_path: Path, damag
     assert said.startswith(f"{path}: it is damaged (")
     assert said.endswith("was left as it is: restore it from a backup, or move it away to begin anew")
     assert path.read_bytes() == before
+
+
+def test_whichever_page_is_damaged_it_is_found_at_the_start(tmp_path: Path) -> None:
+    """A damaged page in the middle still answers simple questions: they would be answered wrongly."""
+    path = made(tmp_path)
+    whole = path.read_bytes()
+    for page in range(12):
+        path.write_bytes(whole[: page * 4096] + bytes(4096) + whole[(page + 1) * 4096 :])
+        said = refusal(tmp_path)
+        assert "it is damaged (" in said
+        assert "\n" not in said
+    path.write_bytes(whole)
+    made(tmp_path)
 
 
 def test_damage_that_shows_later_is_told_as_such(tmp_path: Path) -> None:
