@@ -55,6 +55,7 @@ class _Loading:
     def __init__(self, path: Path, types: Types) -> None:
         self._folder = path.parent
         self._types = types
+        self._unread: list[Problem] = []
         self._problems: list[Problem] = []
         self._uses: dict[str, dict[str, KeyPath]] = {}
         """Template → template that it uses as a type → where it first does."""
@@ -69,22 +70,21 @@ class _Loading:
                 pending.extend(self._uses[name])
 
     def problems(self) -> list[Problem]:
-        if self._unlimited():
-            return self._problems
-        for name, template in self._templates.items():
-            self._problems.extend(
-                check_template(
+        if not self._unlimited():
+            for name, template in self._templates.items():
+                self._problems += check_template(
                     self.documents[name], template, self._templates, self._types, root=name == self.root
                 )
-            )
-        return self._problems
+        # Of a value that could not be read nothing else is said.
+        unread = {(problem.file, problem.key) for problem in self._unread}
+        return self._unread + [each for each in self._problems if (each.file, each.key) not in unread]
 
     def _load(self, name: str) -> None:
         uses = self._uses[name] = {}
         try:
             found = read(os.fspath(self._folder / name))
         except DocumentError as error:
-            self._problems.extend(error.problems)
+            self._unread.extend(error.problems)
             if not error.documents:
                 return
             found = error.documents[0]

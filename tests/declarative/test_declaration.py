@@ -60,6 +60,16 @@ def test_all_mistakes_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
     ]
 
 
+def test_of_a_value_that_cannot_be_read_nothing_else_is_said(tmp_path: Path) -> None:
+    assert mistakes(
+        tmp_path, "resources: {a: {type: Local::Process, properties: {command: *anything, wire: 1}}}"
+    ) == [
+        ("a.yaml:2: resources.a.properties.command: "
+        "aliases are not allowed: write out what *anything stands for"),
+        "a.yaml:2: resources.a.properties.wire: unknown property 'wire': did you mean 'wires'?",
+    ]
+
+
 THING = "type: OS::Heat::TestResource"
 
 
