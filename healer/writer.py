@@ -94,8 +94,7 @@ class Writer:
 
     def _settled(self, asked: _Asked) -> None:
         self._waiting -= len(asked.write.alarms)
-        if not asked.kept.cancelled():
-            asked.kept.exception()  # where nobody waits for it any more, asyncio need not complain
+        asked.kept.exception()  # where nobody waits for it any more, asyncio need not complain
 
     # --- from here on: the writer's own thread
 

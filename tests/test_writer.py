@@ -236,6 +236,17 @@ async def test_a_caller_who_leaves_leaves_no_complaint_about_its_failure(gated: 
     assert not complaints
 
 
+async def test_a_query_that_nobody_waits_for_harms_no_other(gated: tuple[Gated, Writer]) -> None:
+    store, writer = gated
+    first = await hold_one(store, writer)
+    left = spawn(writer.read(lambda opened: opened.alarms()))
+    await asyncio.sleep(0)
+    left.cancel()
+    store.open_gate()
+    assert await first == (True,)
+    assert len(await writer.read(lambda opened: opened.alarms())) == 1
+
+
 async def test_closing_keeps_what_is_waiting_and_then_refuses() -> None:
     before, store = writers(), Gated()
     writer = await started(store)

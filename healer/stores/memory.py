@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from typing import assert_never
@@ -28,59 +29,23 @@ from healer.ports import Entry, FiledAlarm, StoreError, Write
 from healer.stores._journal import entry_of
 
 
-class Memory(Plugin):
-    """The contract of a store, less that it is durable. What nothing reads back (runs, revisions) is not kept.
+@dataclass(slots=True)
+class _Kept:
+    epoch: int = 0
+    incidents: dict[str, Incident] = field(default_factory=dict)
+    repairs: dict[str, Repair] = field(default_factory=dict)
+    under_repair: dict[Root, str] = field(default_factory=dict)
+    attempts: dict[str, Attempt] = field(default_factory=dict)
+    pauses: dict[str, Pause] = field(default_factory=dict)
+    alarms: dict[str, FiledAlarm] = field(default_factory=dict)
+    last_sent: dict[str, datetime] = field(default_factory=dict)
+    changes: dict[int, Change] = field(default_factory=dict)
+    """By their number in the journal. The entry is made when somebody reads it, which the simulation hardly does."""
+    last_seq: int = 0
 
-    A crash is simulated by dropping the kernel, and building another from what this object still holds.
-    """
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{}]})
-
-    _held: bool = PrivateAttr(default=False)
-    _epoch: int = PrivateAttr(default=0)
-    _incidents: dict[str, Incident] = PrivateAttr(default_factory=dict)
-    _repairs: dict[str, Repair] = PrivateAttr(default_factory=dict)
-    _under_repair: dict[Root, str] = PrivateAttr(default_factory=dict)
-    _attempts: dict[str, Attempt] = PrivateAttr(default_factory=dict)
-    _pauses: dict[str, Pause] = PrivateAttr(default_factory=dict)
-    _alarms: dict[str, FiledAlarm] = PrivateAttr(default_factory=dict)
-    _last_sent: dict[str, datetime] = PrivateAttr(default_factory=dict)
-    _changes: dict[int, Change] = PrivateAttr(default_factory=dict)
-    _seq: int = PrivateAttr(default=0)
-
-    def acquire(self) -> int:
-        self._held = True
-        self._epoch += 1
-        return self._epoch
-
-    def check(self) -> None:
-        """Nothing can come between a process and its memory."""
-
-    def load(self) -> State:
-        self._refuse_unless_held()
-        return State(
-            incidents={i.id: i for i in sorted(self._incidents.values(), key=_age) if i.closed_at is None},
-            repairs={r.id: r for r in sorted(self._repairs.values(), key=_age) if r.is_open},
-            attempts=dict(self._attempts),
-            pauses=dict(self._pauses),
-            alarms={identity: filed.alarm for identity, filed in self._alarms.items() if not filed.outcome},
-        )
-
-    def commit(self, writes: Sequence[Write]) -> tuple[tuple[bool, ...], ...]:
-        self._refuse_unless_held()
-        under_repair = self._lock(change for write in writes for change in write.changes)
-        new = tuple(tuple(self._file(alarm) for alarm in write.alarms) for write in writes)
-        for write in writes:
-            for change in write.changes:
-                self._keep(change)
-                self._seq += 1
-                self._changes[self._seq] = change
-        self._under_repair = under_repair
-        return new
-
-    def _lock(self, changes: Iterable[Change]) -> dict[Root, str]:
+    def lock(self, changes: Iterable[Change]) -> dict[Root, str]:
         """Which repair is open on which root after these changes. Raises StoreError where there would be two."""
-        locked = dict(self._under_repair)
+        locked = dict(self.under_repair)
         for change in changes:
             if not isinstance(change, RepairChanged):
                 continue
@@ -92,38 +57,107 @@ class Memory(Plugin):
                 raise StoreError(f"{repair.root} is under repair already: {locked[repair.root]}")
         return locked
 
-    def _file(self, alarm: Alarm) -> bool:
-        self._last_sent[alarm.identity] = alarm.received_at
-        if alarm.identity in self._alarms:
+    def file(self, alarm: Alarm) -> bool:
+        identity = alarm.identity
+        self.last_sent[identity] = alarm.received_at
+        if identity in self.alarms:
             return False
-        self._alarms[alarm.identity] = FiledAlarm(alarm, None)
+        self.alarms[identity] = FiledAlarm(alarm, None)
         return True
 
-    def _keep(self, change: Change) -> None:
+    def keep(self, change: Change) -> None:
+        self.last_seq += 1
+        self.changes[self.last_seq] = change
         match change:
-            case IncidentChanged(incident=incident):
-                self._incidents[incident.id] = incident
-            case RepairChanged(repair=repair):
-                self._repairs[repair.id] = repair
-            case AttemptChanged(attempt=attempt, withdrawn=False):
-                self._attempts[attempt.id] = attempt
-            case AttemptChanged(attempt=attempt):
-                self._attempts.pop(attempt.id, None)
-            case PauseChanged(pause=pause, lifted_by=None):
-                self._pauses[pause.id] = pause
-            case PauseChanged(pause=pause):
-                self._pauses.pop(pause.id, None)
-            case AlarmSettled(_, identity, outcome, detail, incident_id):
-                if identity in self._alarms:
-                    alarm = self._alarms[identity].alarm
-                    self._alarms[identity] = FiledAlarm(alarm, outcome, detail, incident_id)
+            case IncidentChanged():
+                self.incidents[change.incident.id] = change.incident
+            case RepairChanged():
+                self.repairs[change.repair.id] = change.repair
+            case AttemptChanged():
+                if change.withdrawn:
+                    self.attempts.pop(change.attempt.id, None)
+                else:
+                    self.attempts[change.attempt.id] = change.attempt
+            case PauseChanged():
+                if change.lifted_by is None:
+                    self.pauses[change.pause.id] = change.pause
+                else:
+                    self.pauses.pop(change.pause.id, None)
+            case AlarmSettled(_, identity, outcome, detail, incident):
+                if identity in self.alarms:
+                    alarm = self.alarms[identity].alarm
+                    self.alarms[identity] = FiledAlarm(alarm, outcome, detail, incident)
             case _:
                 assert_never(change)
 
+    def prune(self, before: datetime) -> int:
+        self.incidents = {k: i for k, i in self.incidents.items() if not _ended(i, before)}
+        kept = self.incidents.keys()
+        self.repairs = {
+            k: r for k, r in self.repairs.items() if not _ended(r, before) or kept & set(r.members)
+        }
+        self.attempts = {
+            k: a
+            for k, a in self.attempts.items()
+            if a.incident in kept or (a.ended_at or a.began_at) >= before
+        }
+        self.pauses = {k: p for k, p in self.pauses.items() if p.until is None or p.until >= before}
+        for identity, filed in list(self.alarms.items()):
+            settled = filed.outcome is not None and filed.incident not in kept
+            if settled and self.last_sent[identity] < before:
+                del self.alarms[identity], self.last_sent[identity]
+        outdated = [seq for seq, change in self.changes.items() if self._is_outdated(change, before)]
+        return sum(entry_of(self.changes.pop(seq)) is not None for seq in outdated)
+
+    def _is_outdated(self, change: Change, before: datetime) -> bool:
+        entry = entry_of(change)
+        return change.at < before and (
+            entry is None or (entry.incident not in self.incidents and entry.repair not in self.repairs)
+        )
+
+
+class Memory(Plugin):
+    """The contract of a store, less that it is durable. What nothing reads back (runs, revisions) is not kept.
+
+    A crash is simulated by dropping the kernel, and building another from what this object still holds.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{}]})
+
+    _all: _Kept = PrivateAttr(default_factory=_Kept)
+    _is_open: bool = PrivateAttr(default=False)
+
+    def acquire(self) -> int:
+        self._is_open = True
+        self._all.epoch += 1
+        return self._all.epoch
+
+    def check(self) -> None:
+        """Nothing can come between a process and its memory."""
+
+    def load(self) -> State:
+        kept = self._open()
+        return State(
+            incidents={i.id: i for i in sorted(kept.incidents.values(), key=_age) if i.closed_at is None},
+            repairs={r.id: r for r in sorted(kept.repairs.values(), key=_age) if r.is_open},
+            attempts=dict(kept.attempts),
+            pauses=dict(kept.pauses),
+            alarms={identity: filed.alarm for identity, filed in kept.alarms.items() if not filed.outcome},
+        )
+
+    def commit(self, writes: Sequence[Write]) -> tuple[tuple[bool, ...], ...]:
+        kept = self._open()
+        kept.under_repair = kept.lock(change for write in writes for change in write.changes)
+        new = tuple(tuple(kept.file(alarm) for alarm in write.alarms) for write in writes)
+        for write in writes:
+            for change in write.changes:
+                kept.keep(change)
+        return new
+
     def journal(self, after: int = 0, incident: str | None = None, limit: int = 1000) -> tuple[Entry, ...]:
-        self._refuse_unless_held()
-        repairs = {repair.id for repair in self._repairs.values() if incident in repair.members}
-        entries = (entry_of(change, seq) for seq, change in self._changes.items() if seq > after)
+        kept = self._open()
+        repairs = {repair.id for repair in kept.repairs.values() if incident in repair.members}
+        entries = (entry_of(change, seq) for seq, change in kept.changes.items() if seq > after)
         told = (
             entry
             for entry in entries
@@ -133,52 +167,27 @@ class Memory(Plugin):
         return tuple(islice(told, limit))
 
     def incidents(self, *, open_only: bool = False, limit: int = 100) -> tuple[Incident, ...]:
-        self._refuse_unless_held()
-        found = (i for i in self._incidents.values() if i.closed_at is None or not open_only)
+        found = (i for i in self._open().incidents.values() if i.closed_at is None or not open_only)
         return tuple(sorted(found, key=_age, reverse=True)[:limit])
 
     def find_incidents(self, prefix: str) -> tuple[Incident, ...]:
-        self._refuse_unless_held()
-        wanted = prefix.upper()
-        return tuple(self._incidents[key] for key in sorted(self._incidents) if key.startswith(wanted))[:10]
+        kept, wanted = self._open().incidents, prefix.upper()
+        return tuple(kept[key] for key in sorted(kept) if key.startswith(wanted))[:10]
 
     def alarms(self, limit: int = 100) -> tuple[FiledAlarm, ...]:
-        self._refuse_unless_held()
-        return tuple(islice(reversed(self._alarms.values()), limit))
+        return tuple(islice(reversed(self._open().alarms.values()), limit))
 
     def prune(self, before: datetime) -> int:
-        self._refuse_unless_held()
-        self._incidents = {k: i for k, i in self._incidents.items() if not _ended(i, before)}
-        kept = self._incidents.keys()
-        self._repairs = {
-            k: r for k, r in self._repairs.items() if not _ended(r, before) or kept & set(r.members)
-        }
-        self._attempts = {
-            k: a
-            for k, a in self._attempts.items()
-            if a.incident in kept or (a.ended_at or a.began_at) >= before
-        }
-        self._pauses = {k: p for k, p in self._pauses.items() if p.until is None or p.until >= before}
-        for identity, filed in list(self._alarms.items()):
-            settled = filed.outcome is not None and filed.incident not in kept
-            if settled and self._last_sent[identity] < before:
-                del self._alarms[identity], self._last_sent[identity]
-        outdated = [seq for seq, change in self._changes.items() if self._is_outdated(change, before)]
-        return sum(entry_of(self._changes.pop(seq)) is not None for seq in outdated)
-
-    def _is_outdated(self, change: Change, before: datetime) -> bool:
-        entry = entry_of(change)
-        return change.at < before and (
-            entry is None or (entry.incident not in self._incidents and entry.repair not in self._repairs)
-        )
+        return self._open().prune(before)
 
     def close(self) -> None:
         """What was kept stays: to be acquired again is all that a new daemon needs."""
-        self._held = False
+        self._is_open = False
 
-    def _refuse_unless_held(self) -> None:
-        if not self._held:
+    def _open(self) -> _Kept:
+        if not self._is_open:
             raise StoreError("the store is not open")
+        return self._all
 
 
 def _age(one: Incident | Repair) -> tuple[datetime, str]:
