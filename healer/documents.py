@@ -174,7 +174,7 @@ class _Reading:
                 found.append(Document(self._file, self._node(()), self.lines))
                 self._loader.get_event()  # it ends
         except _TooDeepError:
-            return found  # It was complained of where it was found; what follows cannot be told apart any more.
+            pass  # It was complained of where it was found; what follows cannot be told apart any more.
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             self._complain((), mark.line + 1 if mark else 0, f"is not YAML: {error.problem or error.context}")

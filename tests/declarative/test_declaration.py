@@ -64,8 +64,10 @@ def test_of_a_value_that_cannot_be_read_nothing_else_is_said(tmp_path: Path) -> 
     assert mistakes(
         tmp_path, "resources: {a: {type: Local::Process, properties: {command: *anything, wire: 1}}}"
     ) == [
-        ("a.yaml:2: resources.a.properties.command: "
-        "aliases are not allowed: write out what *anything stands for"),
+        (
+            "a.yaml:2: resources.a.properties.command: "
+            "aliases are not allowed: write out what *anything stands for"
+        ),
         "a.yaml:2: resources.a.properties.wire: unknown property 'wire': did you mean 'wires'?",
     ]
 
