@@ -10,7 +10,6 @@ from healer.ports import Operation, OperationState
 
 _CANCELLED = "Stack UPDATE cancelled"
 """Heat's reason of the one failure after which it does not roll back."""
-_ENDS_AN_UPDATE = ("CHECK", "SUSPEND", "DELETE", "RESTORE", "SNAPSHOT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +26,15 @@ def operation(turns: Iterable[Turn], rolls_back: bool) -> Operation:
 
     `rolls_back`: the stack undoes what fails. UPDATE_FAILED is then on the way, and what was undone has failed.
     """
-    begun, failed = False, ""
+    begun, failed, undoing = False, "", False
     for turn in turns:
         if not begun:
             begun = (turn.action, turn.state) == ("UPDATE", StackState.IN_PROGRESS)
-        elif turn.action in _ENDS_AN_UPDATE:
-            return _failed(f"{turn.action} took the place of the update")
+        elif turn.action not in ("UPDATE", "ROLLBACK"):
+            return _failed(failed or f"{turn.action} took the place of the update")
         elif turn.state is StackState.IN_PROGRESS:
-            if failed and turn.action != "ROLLBACK":
+            undoing = turn.action == "ROLLBACK"
+            if failed and not undoing:
                 return _failed(failed)
         elif turn.action == "UPDATE" and turn.state is StackState.COMPLETE:
             return Operation(OperationState.COMPLETE)
@@ -44,7 +44,7 @@ def operation(turns: Iterable[Turn], rolls_back: bool) -> Operation:
             failed = turn.reason or "UPDATE_FAILED, and Heat does not say why"
     if not begun:
         return Operation(OperationState.NOT_BEGUN)
-    if failed and (not rolls_back or failed == _CANCELLED):
+    if failed and not undoing and (not rolls_back or failed == _CANCELLED):
         return _failed(failed)
     return Operation(OperationState.IN_PROGRESS, f"rolling back: {failed}" if failed else "")
 
