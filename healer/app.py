@@ -40,6 +40,7 @@ from healer.receiver.peers import Rights
 from healer.runner import Runner
 from healer.scheduler import Scheduler
 from healer.steps import Performer
+from healer.stopfile import StopFile
 from healer.stores.sqlite import Sqlite
 from healer.survey import Survey
 from healer.telemetry import Telemetry
@@ -55,7 +56,6 @@ PRUNED_AT = time(3, 17)
 """UTC, at an hour when little else is done, and not on the hour, when everybody else's jobs are."""
 STALLED = timedelta(seconds=30)
 """A loop that has not turned for so long is dead: the service manager should restart the daemon."""
-STOP_FILE = "STOP"
 
 
 class App:
@@ -72,6 +72,7 @@ class App:
         self._failure: BaseException | None = None
         self._news = asyncio.Event()
         self._folding = Folding()
+        self._stop_file = StopFile(self._directory)
         self._reassigning: asyncio.Handle | None = None
         self.port = 0
         """Of the listener for alarms and metrics, once started."""
@@ -109,7 +110,10 @@ class App:
         self._telemetry = Telemetry(self._clock)
         self._kernel = Kernel(state, secrets.token_bytes(16))
         performer = Performer(
-            self._engines, assembly.notifiers(self._config), self._config.settings.installation, self._stopped
+            self._engines,
+            assembly.notifiers(self._config),
+            self._config.settings.installation,
+            self._stop_file.why,
         )
         self._runner = Runner(
             self._kernel, self._writer, performer, self._clock, self.spawn, observers=(self._telemetry, self)
@@ -233,17 +237,6 @@ class App:
         log.warning("clock.gap", seconds=round(seconds, 1))
         self._runner.feed(Resumed(seconds))
 
-    def _stopped(self) -> str | None:
-        """Looked at right before every call that changes anything; a stop file that cannot be looked for stops too."""
-        file = self._directory / STOP_FILE
-        try:
-            file.lstat()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            return f"{file} cannot be looked for: {error.strerror}"
-        return f"{file} is there"
-
     async def _wait_for_news(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
@@ -259,7 +252,7 @@ class App:
             "port": self.port,
             "started_at": views.moment(self._started_at),
             "clouds": [{"name": name, "why": state.unreachable.get(name)} for name in self._config.clouds],
-            "stopped": self._stopped(),
+            "stopped": self._stop_file.why(),
             "unstored": self._runner.unstored,
             "pauses": [views.pause(pause) for pause in state.pauses.values()],
             "incidents": len(state.incidents),

@@ -16,7 +16,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from healer.app import STOP_FILE, App
+from healer import stopfile
+from healer.app import App
 from healer.config.check import load
 from healer.core.event import Event, Reported
 from healer.core.kernel import Decision
@@ -48,7 +49,7 @@ def arm(step: Step, when: str) -> None:
 
     async def deadly_perform(self: Performer, command: Perform) -> Report:
         if command.repair.step is Step.PREVIEW and step is Step.UNMARK:
-            (Path(sys.argv[1]).parent / "state" / STOP_FILE).touch()
+            (Path(sys.argv[1]).parent / "state" / stopfile.NAME).touch()
         if command.repair.step is not step:
             return await perform(self, command)
         if when == "before":
