@@ -189,13 +189,14 @@ class App:
         site = web.TCPSite(public, settings.listen.address, settings.listen.port)
         await site.start()
         self.port = public.addresses[0][1]
+        ids = Ids(secrets.token_bytes(16))
         daemon = api.Daemon(
             state=self._kernel.state,
             decide=self._runner.decide,
             read=self._writer.read,
             news=self._wait_for_news,
             now=self._clock.now,
-            new_id=self._new_id(),
+            new_id=lambda: ids.new(self._clock.now()),
             status=self._status,
             objection=lambda: self._runner.unstored,
         )
@@ -209,10 +210,6 @@ class App:
         await runner.setup()
         self._exit.push_async_callback(runner.cleanup)
         return runner
-
-    def _new_id(self) -> Callable[[], str]:
-        ids = Ids(secrets.token_bytes(16))
-        return lambda: ids.new(self._clock.now())
 
     # What the parts tell each other.
 
