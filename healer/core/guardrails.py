@@ -9,7 +9,7 @@ from enum import Enum, auto
 
 from healer.core.detector import Standing, in_grace, standing
 from healer.core.incident import Incident, Refusal, Refused
-from healer.core.model import NOTHING, Health, Resource, Snapshot, StackState
+from healer.core.model import NOTHING, Health, Resource, Snapshot, StackState, Target
 from healer.core.planner import Plan, upstream
 from healer.core.policy import Contested, Mode, Policy
 from healer.core.repair import Recipe
@@ -187,9 +187,9 @@ def _cause(case: Case) -> Refused | None:
     required = upstream(snapshot, target.path)
     failing = {i.target.path for i in case.state.incidents_of(target.root) if i.target.path in required}
     failing |= {
-        other.path
-        for other, tracks in case.state.tracks.items()
-        if other.root == target.root and other.path in required and standing(tracks) is not Standing.CALM
+        path
+        for path in required
+        if standing(case.state.tracks.get(Target(target.root, path), NOTHING)) is not Standing.CALM
     }
     if not failing:
         return None
