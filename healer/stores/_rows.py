@@ -121,7 +121,7 @@ def _take(fresh: set[str], identity: str) -> bool:
 
 
 def _keep(connection: Connection, changes: Sequence[Change]) -> None:
-    """The last word on each row, in the order of the last words: a repair ends before its root's next one begins."""
+    """The last word on each row, in the order in which they come up: a repair comes before its root's next one."""
     of_incidents: dict[str, Incident] = {}
     of_repairs: dict[str, Repair] = {}
     of_attempts: dict[str, Row | None] = {}
@@ -132,7 +132,6 @@ def _keep(connection: Connection, changes: Sequence[Change]) -> None:
             case IncidentChanged(incident=incident):
                 of_incidents[incident.id] = incident
             case RepairChanged(repair=repair):
-                of_repairs.pop(repair.id, None)
                 of_repairs[repair.id] = repair
             case AttemptChanged(_, attempt, withdrawn):
                 of_attempts[attempt.id] = None if withdrawn else _attempt(attempt)
