@@ -360,6 +360,10 @@ class Store(Protocol):
         """Newest first."""
         ...
 
+    def check(self) -> None:
+        """Raises StoreError where what was opened is not what is there any more (deleted, replaced)."""
+        ...
+
     def prune(self, before: datetime) -> int:
         """Forget what ended before; open things are kept. How many journal entries went."""
         ...
