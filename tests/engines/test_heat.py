@@ -161,6 +161,34 @@ async def test_an_unreachable_heat_is_said_to_be(tmp_path: Path) -> None:
             assert caught.detail == "cloud heat-rig cannot be reached at 127.0.0.1:9: Connection refused"
 
 
+async def test_something_else_that_answers_in_heats_place_is_not_believed(tmp_path: Path) -> None:
+    async def login(_: web.Request) -> web.Response:
+        return web.Response(text="<html>please log in</html>", content_type="text/html")
+
+    async def json(_: web.Request) -> web.Response:
+        return web.json_response({"hello": "world"})
+
+    for answer in (login, json):
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", answer)
+        server = TestServer(app)
+        await server.start_server()
+        clouds_yaml, url = tmp_path / "clouds.yaml", server.make_url("/v1/admin")
+        clouds_yaml.write_text(
+            f"clouds: {{heat-rig: {{auth_type: admin_token, auth: {{endpoint: '{url}', token: x}}}}}}"
+        )
+        root = Root("mine", "p", "id", "name")
+        async with engine_at(clouds_yaml) as engine:
+            for call in (
+                engine.start(),
+                engine.roots(),
+                engine.snapshot(root),
+                engine.preview(root, root.id),
+            ):
+                assert (await refused(call)).failure is Failure.UNREACHABLE
+        await server.close()
+
+
 async def test_a_wrong_cloud_is_said_to_be(real_heat: RealHeat) -> None:
     async with engine_at(real_heat.clouds_yaml, cloud="heat-rag") as engine:
         caught = await refused(engine.start())

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from healer.clouds.openstack import CloudError, OpenStack
+from healer.clouds.openstack import Answer, CloudError, OpenStack
 from healer.core.step import Failure
 from healer.engines.heat.effects import Schema
 from healer.engines.heat.listing import Listing, StackName, listing, status
@@ -33,16 +33,16 @@ class Api:
         found: list[Mapping[str, Any]] = []
         while True:
             after = {"marker": found[-1]["id"]} if found else {}
-            page = (await self._get("/stacks", limit=PAGE, **after))["stacks"]
+            page = await self._get("/stacks", "stacks", limit=PAGE, **after)
             found += page
             if len(page) < PAGE:
                 return found
 
     async def reachable(self) -> None:
-        await self._get("/stacks", limit=1)
+        await self._get("/stacks", "stacks", limit=1)
 
     async def show(self, stack: StackName) -> Mapping[str, Any]:
-        shown: Mapping[str, Any] = (await self._get(stack.path, resolve_outputs="False"))["stack"]
+        shown: Mapping[str, Any] = await self._get(stack.path, "stack", resolve_outputs="False")
         # What is deleted is still shown for a while, with no resources in it.
         if status(shown["stack_status"])[0] == "DELETE":
             raise EngineError(Failure.GONE, f"stack {shown['stack_name']} is {shown['stack_status']}")
@@ -50,10 +50,10 @@ class Api:
 
     async def listing(self, stack: StackName) -> Listing:
         """All resources of a root and of what is nested in it, and which of those stacks are in progress."""
-        entries = (await self._get(f"{stack.path}/resources", nested_depth=DEPTH))["resources"]
+        entries = await self._get(f"{stack.path}/resources", "resources", nested_depth=DEPTH)
         if not entries:
             await self.show(stack)
-        in_progress = (await self._get("/stacks", show_nested="True", status="IN_PROGRESS"))["stacks"]
+        in_progress = await self._get("/stacks", "stacks", show_nested="True", status="IN_PROGRESS")
         return listing(stack, entries, in_progress)
 
     async def template(self, stack: StackName) -> Mapping[str, Any]:
@@ -71,8 +71,8 @@ class Api:
         return found
 
     async def attributes(self, stack: StackName, name: str, wanted: Sequence[str]) -> Mapping[str, Any]:
-        shown = await self._get(f"{stack.path}/resources/{quote(name, safe='')}", with_attr=list(wanted))
-        found: Mapping[str, Any] = shown["resource"]["attributes"]
+        path = f"{stack.path}/resources/{quote(name, safe='')}"
+        found: Mapping[str, Any] = (await self._get(path, "resource", with_attr=list(wanted)))["attributes"]
         return found
 
     async def turns(
@@ -111,7 +111,7 @@ class Api:
         """The values that a resource was last completed with; empty where Heat no longer has the event."""
         path = f"{stack.path}/resources/{quote(name, safe='')}/events"
         try:
-            events = (await self._get(path, sort_keys=BY_ID, sort_dir="desc"))["events"]
+            events = await self._get(path, "events", sort_keys=BY_ID, sort_dir="desc")
         except CloudError as error:
             if error.failure is Failure.GONE:
                 return {}
@@ -119,7 +119,7 @@ class Api:
         for event in events:
             whole = event["resource_status"] in ("CREATE_COMPLETE", "UPDATE_COMPLETE", "CHECK_COMPLETE")
             if whole and event["physical_resource_id"] == physical_id:
-                shown = (await self._get(f"{path}/{event['id']}"))["event"]
+                shown = await self._get(f"{path}/{event['id']}", "event")
                 return shown["resource_properties"] or {}
         return {}
 
@@ -130,16 +130,26 @@ class Api:
         await self._cloud.request("orchestration", "PATCH", path, body=body)
 
     async def preview(self, stack: StackName) -> frozenset[str]:
-        answer = await self._cloud.request("orchestration", "PATCH", f"{stack.path}/preview", body={})
-        return frozenset(each["resource_name"] for each in answer.body["resource_changes"]["replaced"])
+        path = f"{stack.path}/preview"
+        answer = await self._cloud.request("orchestration", "PATCH", path, body={})
+        changes = _read(answer, path, "resource_changes")
+        return frozenset(each["resource_name"] for each in changes["replaced"])
 
     async def update(self, stack: StackName) -> None:
         """With what is declared already. The answer (202) proves nothing: several at once all get it."""
         await self._cloud.request("orchestration", "PATCH", stack.path, body={})
 
     async def _events(self, stack: StackName, query: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-        found: list[Mapping[str, Any]] = (await self._get(f"{stack.path}/events", **query))["events"]
+        found: list[Mapping[str, Any]] = await self._get(f"{stack.path}/events", "events", **query)
         return found
 
-    async def _get(self, path: str, **query: Any) -> Any:
-        return (await self._cloud.request("orchestration", "GET", path, params=query)).body
+    async def _get(self, path: str, key: str = "", **query: Any) -> Any:
+        """What the answer holds under `key`, or all of it."""
+        return _read(await self._cloud.request("orchestration", "GET", path, params=query), path, key)
+
+
+def _read(answer: Answer, path: str, key: str) -> Any:
+    if isinstance(answer.body, dict) and (not key or key in answer.body):
+        return answer.body[key] if key else answer.body
+    # Something stands before Heat and answers in its place: what is behind it cannot be told.
+    raise EngineError(Failure.UNREACHABLE, f"{path}: the answer ({answer.status}) is not one of Heat's")
