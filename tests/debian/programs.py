@@ -196,7 +196,9 @@ async def alertmanager(tmp_path: Path) -> AsyncIterator[Launcher[Alertmanager]]:
         yield launch
 
 
-def ungrouped(url: str, *, token: str = "", group_interval: str = "10s") -> dict[str, Document]:
+def ungrouped(
+    url: str, *, token: str = "", group_interval: str = "10s", repeat_interval: str = "5m"
+) -> dict[str, Document]:
     """Alertmanager's part of the alarm path as it should be set up: each alert alone, at once, and never cut.
 
     With grouping, the second failure of a stack waits for the group's next tick; `max_alerts` loses what it
@@ -207,7 +209,7 @@ def ungrouped(url: str, *, token: str = "", group_interval: str = "10s") -> dict
     if token:
         http["authorization"] = {"type": "Bearer", "credentials": token}
     route = {"receiver": "healer", "group_by": ["..."], "group_wait": "0s"}
-    route |= {"group_interval": group_interval, "repeat_interval": "5m"}
+    route |= {"group_interval": group_interval, "repeat_interval": repeat_interval}
     webhook = {"url": url, "send_resolved": True, "max_alerts": 0, "http_config": http}
     return {"config.yml": {"route": route, "receivers": [{"name": "healer", "webhook_configs": [webhook]}]}}
 
