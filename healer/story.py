@@ -141,6 +141,9 @@ _SENTENCES: Mapping[str, Any] = {
     "incident.would_heal": _would_heal,
     "incident.admitted": _incident_admitted,
     "incident.overridden": _overridden,
+    "incident.freed": lambda body, note: (
+        f"{_name(body)} is looked at again: {note['cause']}, which it requires, is over"
+    ),
     "incident.demanded": _demanded,
     "incident.remediated": _remediated,
     "incident.climbed": _climbed,

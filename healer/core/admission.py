@@ -8,7 +8,16 @@ from datetime import datetime, timedelta
 
 from healer.core.change import Attempt
 from healer.core.guardrails import SOON, Case, Stage, is_gone, refusal
-from healer.core.incident import Admitted, Declined, Incident, IncidentState, Planned, Refusal, Refused
+from healer.core.incident import (
+    WAITING,
+    Admitted,
+    Declined,
+    Incident,
+    IncidentState,
+    Planned,
+    Refusal,
+    Refused,
+)
 from healer.core.model import Effect, Root, Snapshot
 from healer.core.planner import Plan, plan
 from healer.core.repair import Recipe, Repair, end
@@ -17,8 +26,6 @@ from healer.core.turn import Turn
 
 INSPECTION = timedelta(minutes=2)
 """How long reading a stack before it is repaired may take: twice the longest call to Heat (60 s, its RPC time-out)."""
-
-_WAITING = {IncidentState.OPEN, IncidentState.HELD, IncidentState.WOULD_HEAL}
 
 
 def consider(turn: Turn, root: Root, outdated: AbstractSet[Refusal] = frozenset()) -> None:
@@ -44,7 +51,7 @@ def consider(turn: Turn, root: Root, outdated: AbstractSet[Refusal] = frozenset(
 
 def _is_due(turn: Turn, incident: Incident, outdated: AbstractSet[Refusal]) -> bool:
     repair = turn.state.repair_of(incident.target.root)
-    if incident.state not in _WAITING or (repair is not None and incident.id in repair.members):
+    if incident.state not in WAITING or (repair is not None and incident.id in repair.members):
         return False  # It is being healed, or inspected for it.
     if incident.wake_at is None or incident.wake_at <= turn.now:
         return True

@@ -104,6 +104,19 @@ def standing(tracks: Mapping[str, Track]) -> Standing:
     return Standing.CALM
 
 
+def is_alarm(source: str) -> bool:
+    """Whether somebody else has judged what comes from this source."""
+    return source.startswith("alarm:")
+
+
+def confirmed(tracks: Mapping[str, Track], fail_after: int) -> bool:
+    """Whether one source has seen enough since its counts began; an alarm is enough by itself."""
+    return any(
+        track.failing and track.bad >= (1 if is_alarm(source) else fail_after)
+        for source, track in tracks.items()
+    )
+
+
 def stable_since(tracks: Mapping[str, Track]) -> datetime | None:
     """Since when every source that has looked at the target finds it healthy; None while one does not, or none has."""
     if standing(tracks) is not Standing.CALM:

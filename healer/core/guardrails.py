@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
-from healer.core.detector import Standing, in_grace, standing
+from healer.core.detector import Standing, confirmed, in_grace, is_alarm, stable_since, standing
 from healer.core.incident import Incident, Refusal, Refused
 from healer.core.model import NOTHING, Health, Resource, Snapshot, StackState, Target
 from healer.core.planner import Plan, upstream
@@ -102,10 +102,6 @@ def pause_on(state: State, incident: Incident, now: datetime) -> Refused | None:
     return None
 
 
-def _paused(case: Case) -> Refused | None:
-    return pause_on(case.state, case.incident, case.now)
-
-
 def _policy(case: Case) -> Refused | None:
     if case.recipe is not None and (case.policy is not None or case.incident.request is not None):
         return None
@@ -148,13 +144,22 @@ def _current(case: Case) -> Refused | None:
 
 
 def _confirmed(case: Case) -> Refused | None:
-    if case.incident.source.startswith(("alarm:", "operator:")):
-        return None  # A judged word stands until it is taken back, also over a restart.
-    enough = case.settings.detect.fail_after
-    tracks = case.state.tracks.get(case.incident.target, NOTHING)
-    if any(track.failing and track.bad >= enough for track in tracks.values()):
+    incident = case.incident
+    tracks = case.state.tracks.get(incident.target, NOTHING)
+    if incident.source.startswith("operator:") or confirmed(tracks, case.settings.detect.fail_after):
         return None
-    return case.refused(Refusal.UNCONFIRMED, "it has not been seen failing since", SOON)
+    if not is_alarm(incident.source):
+        return case.refused(Refusal.UNCONFIRMED, "it has not been seen failing since", SOON)
+    if incident.cause_over_at is None:
+        return None  # A judged word stands until it is taken back, also over a restart.
+    if stable_since({source: track for source, track in tracks.items() if not is_alarm(source)}):
+        sentence = "it is seen healthy now, and its alarm is older than the end of what caused it"
+        return case.refused(Refusal.UNCONFIRMED, sentence, LATER)
+    until = incident.cause_over_at + case.settings.verify.within
+    sentence = (
+        f"its alarm is older than the end of what caused it, and counts if it stands at {until:%H:%M:%S} UTC"
+    )
+    return case.refused(Refusal.UNCONFIRMED, sentence, until) if case.now < until else None
 
 
 def _idle(case: Case) -> Refused | None:
@@ -274,7 +279,7 @@ def _mode(case: Case) -> Refused | None:
 
 
 GATES: tuple[Gate, ...] = (
-    Gate(Refusal.PAUSED, _paused, always=True),
+    Gate(Refusal.PAUSED, lambda case: pause_on(case.state, case.incident, case.now), always=True),
     Gate(Refusal.NO_POLICY, _policy, always=True),
     Gate(Refusal.CONTESTED, _contested, always=True),
     Gate(Refusal.CLOUD_UNREACHABLE, _reachable),

@@ -111,6 +111,8 @@ class Incident:
     deadline: datetime | None = None
     """While it is verified: until when it must be seen healthy."""
     refusal: Refused | None = None
+    cause_over_at: datetime | None = None
+    """When the incident of something that it requires was closed: an alarm from before that says nothing of now."""
     request: Request | None = None
     plan: Plan | None = None
     repair: str | None = None
@@ -183,18 +185,19 @@ class Closed:
 IncidentEvent = Admitted | Declined | Planned | Remediated | Climbed | Exhausted | Demanded | Closed
 
 _S = IncidentState
-_WAITING = (_S.OPEN, _S.HELD, _S.WOULD_HEAL)
+WAITING = (_S.OPEN, _S.HELD, _S.WOULD_HEAL)
+"""Not begun, and not given up."""
 
 TRANSITIONS: Mapping[tuple[IncidentState, type[Any]], IncidentState] = {
-    **{(state, Admitted): _S.REMEDIATING for state in _WAITING},
-    **{(state, Declined): _S.HELD for state in (*_WAITING, _S.REMEDIATING)},
-    **{(state, Planned): _S.WOULD_HEAL for state in _WAITING},
+    **{(state, Admitted): _S.REMEDIATING for state in WAITING},
+    **{(state, Declined): _S.HELD for state in (*WAITING, _S.REMEDIATING)},
+    **{(state, Planned): _S.WOULD_HEAL for state in WAITING},
     (_S.REMEDIATING, Remediated): _S.VERIFYING,
     (_S.REMEDIATING, Climbed): _S.OPEN,
     (_S.VERIFYING, Climbed): _S.OPEN,
     (_S.REMEDIATING, Exhausted): _S.EXHAUSTED,
     (_S.VERIFYING, Exhausted): _S.EXHAUSTED,
-    **{(state, Demanded): _S.OPEN for state in (*_WAITING, _S.EXHAUSTED)},
+    **{(state, Demanded): _S.OPEN for state in (*WAITING, _S.EXHAUSTED)},
     **{(state, Closed): _S.CLOSED for state in _S if state is not _S.CLOSED},
 }
 """What may follow what; every other pair is refused as a bug."""

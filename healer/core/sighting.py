@@ -172,11 +172,13 @@ def _match(turn: Turn, alarm: Alarm, target: Target) -> None:
     if not isinstance(turn.state.owners.get(target), Owned):
         turn.settle(alarm.identity, AlarmOutcome.UNOWNED, f"no single policy owns {target}")
         return
-    began = _last_replaced(turn, target)
-    if alarm.selector.physical_id is None and began is not None and alarm.started_at <= began:
+    firing = alarm.status is AlarmStatus.FIRING
+    healed_at = _last_replaced(turn, target)
+    # The end of an alarm is about now, however long ago it began: where nobody else looks, it ends the heal.
+    outlived = firing and healed_at is not None and alarm.started_at <= healed_at
+    if outlived and alarm.selector.physical_id is None:
         turn.settle(alarm.identity, AlarmOutcome.STALE, f"it began before {target} was last healed")
         return
-    firing = alarm.status is AlarmStatus.FIRING
     observed(
         turn,
         Observation(
@@ -228,4 +230,4 @@ def requested(turn: Turn, target: Target, who: str, why: str) -> None:
 def resumed(turn: Turn) -> None:
     """Time was lost: every track is unknown until it is looked at again."""
     for target in turn.state.tracks:
-        verification.reset_tracks(turn, target)
+        turn.reset_tracks(target)

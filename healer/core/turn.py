@@ -16,11 +16,21 @@ from healer.core.change import (
     IncidentChanged,
     RepairChanged,
 )
+from healer.core.detector import forget
 from healer.core.guardrails import Case
 from healer.core.ids import Ids
-from healer.core.incident import Closed, Incident, IncidentEvent, IncidentState, Outcome, Refusal, advance
-from healer.core.model import NOTHING, Root
-from healer.core.planner import Plan
+from healer.core.incident import (
+    WAITING,
+    Closed,
+    Incident,
+    IncidentEvent,
+    IncidentState,
+    Outcome,
+    Refusal,
+    advance,
+)
+from healer.core.model import NOTHING, Root, Target
+from healer.core.planner import Plan, upstream
 from healer.core.repair import Recipe, Repair
 from healer.core.state import State
 
@@ -70,7 +80,24 @@ class Turn:
 
     def close(self, incident: Incident, outcome: Outcome, note: Mapping[str, Any] = NOTHING) -> None:
         self.advance(incident, Closed(outcome, self.now), "closed", {"outcome": outcome, **note})
+        self._free(incident.target)
         self.reconsider(incident.target.root, Refusal.UPSTREAM_FAILING)
+
+    def _free(self, cause: Target) -> None:
+        """What failed while this did may have failed by it: it must be seen failing anew before anything is done."""
+        snapshot = self.state.snapshots.get(cause.root)
+        for other in self.state.incidents_of(cause.root):
+            if snapshot is None or cause.path not in upstream(snapshot, other.target.path):
+                continue
+            self.reset_tracks(other.target)
+            if other.state in WAITING:
+                self.keep(replace(other, cause_over_at=self.now), "freed", {"cause": cause.path})
+
+    def reset_tracks(self, target: Target) -> None:
+        """Forget the counts, not the failure: what is seen from now on decides."""
+        tracks = self.state.tracks.get(target)
+        if tracks:
+            self.state.tracks[target] = {source: forget(track, self.now) for source, track in tracks.items()}
 
     def reconsider(self, root: Root, *refusals: Refusal) -> None:
         """Look at what is due in this stack, and at what is held for one of these reasons, at the turn's end."""

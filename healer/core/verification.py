@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from healer.core.detector import Track, forget, stable_since
+from healer.core.detector import Track, is_alarm, stable_since
 from healer.core.incident import Climbed, Exhausted, Incident, Outcome, Remediated
-from healer.core.model import Target
-from healer.core.planner import upstream
 from healer.core.policy import ProvedBy
 from healer.core.turn import Turn
 
@@ -17,7 +15,7 @@ def verify(turn: Turn, incident: Incident) -> None:
     case = turn.case(incident)
     resource = case.snapshot.resources.get(incident.target.path) if case.snapshot else None
     successor = resource.incarnation if resource else None
-    reset_tracks(turn, incident.target)
+    turn.reset_tracks(incident.target)
     incident = turn.advance(
         incident,
         Remediated(successor, turn.now + case.settings.verify.within),
@@ -25,16 +23,9 @@ def verify(turn: Turn, incident: Incident) -> None:
         {"successor": successor.physical_id if successor else None},
     )
     # What nobody looks at and no sender will clear has no other witness than the engine.
-    unwatched = not case.settings.detect.watches and not incident.source.startswith("alarm:")
+    unwatched = not case.settings.detect.watches and not is_alarm(incident.source)
     if case.settings.verify.by is ProvedBy.ENGINE or unwatched:
         _healed(turn, incident, by="engine")
-
-
-def reset_tracks(turn: Turn, target: Target) -> None:
-    """Forget the counts, not the failure: what is seen from now on decides."""
-    tracks = turn.state.tracks.get(target)
-    if tracks:
-        turn.state.tracks[target] = {source: forget(track, turn.now) for source, track in tracks.items()}
 
 
 def review(turn: Turn, incident: Incident) -> None:
@@ -60,13 +51,9 @@ def _witnesses(turn: Turn, incident: Incident) -> Mapping[str, Track]:
 
 
 def _healed(turn: Turn, incident: Incident, *, by: str) -> None:
-    """Close it. Its cause is healed, so what waited for it must be seen failing anew before anything is done."""
+    """Close it. An alarm that still stands is about what was replaced."""
     tracks = turn.state.tracks.get(incident.target, {})
-    turn.state.tracks[incident.target] = {s: t for s, t in tracks.items() if not s.startswith("alarm:")}
-    snapshot = turn.state.snapshots.get(incident.target.root)
-    for other in turn.state.incidents_of(incident.target.root):
-        if snapshot and incident.target.path in upstream(snapshot, other.target.path):
-            reset_tracks(turn, other.target)
+    turn.state.tracks[incident.target] = {s: t for s, t in tracks.items() if not is_alarm(s)}
     turn.close(incident, Outcome.HEALED, {"by": by})
 
 
