@@ -151,7 +151,9 @@ class _Play:
         at = datetime.fromisoformat(entry["at"])
         passed = (at - self._before).total_seconds() if self._before else 0.0
         self._before = at
-        print(f"{(at - self._broken_at).total_seconds():6.2f}s {passed:+6.2f}s  {sentence(entry)}", flush=True)
+        print(
+            f"{(at - self._broken_at).total_seconds():6.2f}s {passed:+6.2f}s  {sentence(entry)}", flush=True
+        )
 
     def _keep(self) -> None:
         socket = self._house.folder / "api.sock"
