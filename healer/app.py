@@ -183,7 +183,7 @@ class App:
             metrics=lambda: self._telemetry.render(self._kernel.state),
             alive=self._why_dead,
             ready=lambda: self._runner.unstored,
-            received=self._telemetry.request,
+            telemetry=self._telemetry,
         )
         public = await self._serve(alarms.application(intake))
         site = web.TCPSite(public, settings.listen.address, settings.listen.port)

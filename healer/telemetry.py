@@ -182,6 +182,10 @@ class Telemetry:
         """One request to the alarm listener was answered."""
         self._requests.labels(source, str(code)).inc()
 
+    def dropped(self, source: str, outcome: str, alarms: int) -> None:
+        """So many alarms go no further: they were sent again, or cannot be read."""
+        self._alarms.labels(source, outcome).inc(alarms)
+
     def probed(self, probe_type: str, result: str, seconds: float) -> None:
         self._probes.labels(probe_type, result).inc()
         self._probe_duration.labels(probe_type).observe(seconds)

@@ -7,6 +7,7 @@ import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from aiohttp import web
 
@@ -34,6 +35,16 @@ def hashed(token: str) -> bytes:
 Accept = Callable[[tuple[Alarm, ...]], Awaitable[tuple[bool, ...]]]
 
 
+class Counts(Protocol):
+    def request(self, source: str, code: int) -> None:
+        """One request was answered."""
+        ...
+
+    def dropped(self, source: str, outcome: str, alarms: int) -> None:
+        """So many alarms go no further: outcome is `duplicate` or `rejected`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Intake:
     """What the listener needs of the daemon."""
@@ -48,8 +59,7 @@ class Intake:
     """Why the daemon should be restarted; None while it lives."""
     ready: Callable[[], str | None]
     """Why senders should wait; None while alarms can be stored."""
-    received: Callable[[str, int], None]
-    """Told of every request: source and status code."""
+    telemetry: Counts
 
 
 _INTAKE: web.AppKey[Intake] = web.AppKey("intake", Intake)
@@ -68,7 +78,7 @@ def application(intake: Intake) -> web.Application:
 async def _take(request: web.Request) -> web.StreamResponse:
     intake, name = request.app[_INTAKE], request.match_info["source"]
     response = await _answer(request, intake, name)
-    intake.received(name if name in intake.sources else "unknown", response.status)
+    intake.telemetry.request(name if name in intake.sources else "unknown", response.status)
     return response
 
 
@@ -92,7 +102,10 @@ async def _answer(request: web.Request, intake: Intake, name: str) -> web.Respon
         # 503 and never 429: Alertmanager gives up an alarm on any 4xx, and ignores Retry-After.
         return refusal(503, "not_stored", str(error))
     rejected = [{"index": one.index, "reason": one.reason} for one in batch.rejected]
-    return answer({"accepted": sum(new), "duplicates": len(new) - sum(new), "rejected": rejected}, 202)
+    duplicates = len(new) - sum(new)
+    intake.telemetry.dropped(name, "duplicate", duplicates)
+    intake.telemetry.dropped(name, "rejected", len(rejected))
+    return answer({"accepted": sum(new), "duplicates": duplicates, "rejected": rejected}, 202)
 
 
 def _shows(request: web.Request, token: bytes) -> bool:
