@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from healer.core.change import AlarmOutcome, Change
 from healer.core.incident import Incident
@@ -82,6 +82,15 @@ class Place:
     state_directory: Path
     """The daemon's; an engine that keeps books has a folder of its own there."""
     clock: Clock
+
+
+@runtime_checkable
+class Checkable(Protocol):
+    """A plug-in that can tell from this machine alone, with no call to any cloud, that its options cannot work."""
+
+    def objections(self) -> Mapping[str, str]:
+        """Option → what is wrong with it, and what was expected."""
+        ...
 
 
 class OperationState(StrEnum):

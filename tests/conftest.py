@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = ("tests.debian.programs", "tests.real_heat")
+pytest_plugins = ("tests.debian.programs", "tests.real_heat", "tests.clouds.known")

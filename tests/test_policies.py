@@ -10,6 +10,8 @@ from healer.config.check import load
 from healer.config.policies import LoadedPolicy
 from healer.core.policy import Mode
 
+pytestmark = pytest.mark.usefixtures("known_clouds")
+
 POLICIES = sorted((Path(__file__).parents[1] / "policies").glob("*.yaml"))
 AROUND = """\
 version: 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -159,22 +160,7 @@ class OpenStack:
             return self._connection
 
     def _connect(self) -> Connection:
-        where, path = "clouds.yaml", self._clouds_yaml
-        if path is None:
-            config = OpenStackConfig()
-        elif path.is_file():
-            where = str(path)
-            config = OpenStackConfig(
-                [where], secure_files=[str(path.with_name("secure.yaml"))], load_envvars=False
-            )
-        else:
-            raise CloudError(Failure.REJECTED, f"{path} is not there; expected a clouds.yaml")
-        names = sorted(set(config.get_cloud_names()) - {"defaults"})
-        if self.cloud not in names:
-            there = ", ".join(names) or "none"
-            raise CloudError(
-                Failure.REJECTED, f"{where} has no cloud named {self.cloud!r}; there are: {there}"
-            )
+        config, where = _configuration(self.cloud, self._clouds_yaml)
         self._secrets = tuple(_secrets(config.cloud_config["clouds"][self.cloud]))
         try:
             region = config.get_one(cloud=self.cloud, api_timeout=self._timeout_s)
@@ -225,6 +211,37 @@ class OpenStack:
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return text if len(text) <= LONGEST_DETAIL else text[:LONGEST_DETAIL] + "…"
+
+
+def objection(cloud: str, clouds_yaml: Path | None) -> str | None:
+    """Why this cloud cannot be logged in to, as far as clouds.yaml tells; calls nothing."""
+    try:
+        _configuration(cloud, clouds_yaml)
+    except CloudError as error:
+        return error.detail
+    return None
+
+
+def _configuration(cloud: str, path: Path | None) -> tuple[OpenStackConfig, str]:
+    """The configuration that has the cloud, and what to call it. Raises CloudError (REJECTED) where none has."""
+    where = str(path or "clouds.yaml")
+    if path is not None and not path.is_file():
+        raise CloudError(Failure.REJECTED, f"{path} is not there; expected a clouds.yaml")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # openstacksdk only warns of a file that it cannot parse, and quotes it
+            config = (
+                OpenStackConfig([where], secure_files=[str(path.with_name("secure.yaml"))], load_envvars=False)
+                if path
+                else OpenStackConfig()
+            )
+    except Exception as error:  # as broad as what may be written there; its text may hold what is secret
+        raise CloudError(Failure.REJECTED, f"{where} cannot be read: {type(error).__name__}") from error
+    names = sorted(set(config.get_cloud_names()) - {"defaults"})
+    if cloud not in names:
+        there = ", ".join(names) or "none"
+        raise CloudError(Failure.REJECTED, f"{where} has no cloud named {cloud!r}; there are: {there}")
+    return config, where
 
 
 def _meaning(status: int) -> Failure:

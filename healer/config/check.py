@@ -11,7 +11,7 @@ from pathlib import Path
 from healer.config.load import Config, gather
 from healer.config.stacks import stack_problems
 from healer.documents import Document, DocumentError, Problem
-from healer.ports import ConfigError
+from healer.ports import Checkable, ConfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ def check(path: str | PathLike[str]) -> Report:
     found, warnings = list(gathered.problems), list[Problem]()
     if gathered.document is not None and gathered.config is not None:
         found += _credentials(gathered.document, gathered.config)
+        found += _objections(gathered.document, gathered.config)
         found += stack_problems(gathered.config)
         warnings += _doubts(gathered.document, gathered.config)
     return Report(_sorted(found), _sorted(warnings), None if found else gathered.config)
@@ -73,6 +74,14 @@ def _credentials(document: Document, config: Config) -> Iterator[Problem]:
             read_token(alarm.token_file)
         except ConfigError as error:
             yield document.problem(("alarms", name, "token_file"), str(error))
+
+
+def _objections(document: Document, config: Config) -> Iterator[Problem]:
+    """What an engine knows to be wrong with its own options."""
+    for name, cloud in config.clouds.items():
+        if isinstance(cloud.plugin, Checkable):
+            for option, why in cloud.plugin.objections().items():
+                yield document.problem(("clouds", name, option), why)
 
 
 def _doubts(document: Document, config: Config) -> Iterator[Problem]:

@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from healer.clouds.breaker import Breaker
-from healer.clouds.openstack import CloudError, OpenStack
+from healer.clouds.openstack import CloudError, OpenStack, objection
 from healer.core.step import Failure
 
 if TYPE_CHECKING:
@@ -363,3 +363,17 @@ async def test_closing_lets_the_threads_go(cloud: OpenStack) -> None:
     await cloud.close()
     await asyncio.to_thread(mine.join, 10)
     assert not mine.is_alive()
+
+
+def test_a_cloud_that_clouds_yaml_lacks_is_told_without_any_call(known_clouds: Path) -> None:
+    assert objection("mycloud", None) is None
+    assert objection("mycloud", known_clouds) is None
+    assert "no cloud named 'other'" in (objection("other", known_clouds) or "")
+    assert "is not there" in (objection("mycloud", known_clouds.with_name("missing.yaml")) or "")
+
+
+def test_a_clouds_yaml_that_is_no_yaml_is_told_without_what_is_in_it(known_clouds: Path) -> None:
+    known_clouds.write_text("clouds: {mine: {auth: {password: s3cr3t}")
+    said = objection("mine", known_clouds) or ""
+    assert "cannot be read" in said
+    assert "s3cr3t" not in said

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from pydantic import ConfigDict, PrivateAttr
 
-from healer.clouds.openstack import CloudError, OpenStack
+from healer.clouds.openstack import CloudError, OpenStack, objection
 from healer.core.model import NOTHING, Incarnation, Resource, Root, Snapshot
 from healer.core.step import Failure
 from healer.durations import PositiveDuration
@@ -53,6 +53,10 @@ class Heat(Plugin):
     _declarations: Declarations = PrivateAttr()
     _attributes: dict[str, dict[str, _Attributes]] = PrivateAttr(default_factory=dict)
     """By id of the root and path: what the resource was when it was asked, and what it said."""
+
+    def objections(self) -> Mapping[str, str]:
+        found = objection(self.cloud, self.clouds_yaml)
+        return {"cloud": found} if found else {}
 
     def bind(self, place: Place) -> None:
         self._place = place
