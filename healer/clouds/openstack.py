@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -228,13 +227,11 @@ def _configuration(cloud: str, path: Path | None) -> tuple[OpenStackConfig, str]
     if path is not None and not path.is_file():
         raise CloudError(Failure.REJECTED, f"{path} is not there; expected a clouds.yaml")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # openstacksdk only warns of a file that it cannot parse, and quotes it
-            config = (
-                OpenStackConfig([where], secure_files=[str(path.with_name("secure.yaml"))], load_envvars=False)
-                if path
-                else OpenStackConfig()
-            )
+        config = (
+            OpenStackConfig([where], secure_files=[str(path.with_name("secure.yaml"))], load_envvars=False)
+            if path
+            else OpenStackConfig()
+        )
     except Exception as error:  # as broad as what may be written there; its text may hold what is secret
         raise CloudError(Failure.REJECTED, f"{where} cannot be read: {type(error).__name__}") from error
     names = sorted(set(config.get_cloud_names()) - {"defaults"})

@@ -375,5 +375,5 @@ def test_a_cloud_that_clouds_yaml_lacks_is_told_without_any_call(known_clouds: P
 def test_a_clouds_yaml_that_is_no_yaml_is_told_without_what_is_in_it(known_clouds: Path) -> None:
     known_clouds.write_text("clouds: {mine: {auth: {password: s3cr3t}")
     said = objection("mine", known_clouds) or ""
-    assert "cannot be read" in said
+    assert "no cloud named 'mine'; there are: none" in said
     assert "s3cr3t" not in said
