@@ -13,7 +13,9 @@ def configure(level: str, form: Literal["auto", "json", "text"]) -> None:
     """One line for each event on standard output. Libraries' own logging is shown from warnings on."""
     text = form == "text" or (form == "auto" and sys.stdout.isatty())
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty()) if text else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
+        if text
+        else structlog.processors.JSONRenderer()
     )
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
