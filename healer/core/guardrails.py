@@ -146,7 +146,8 @@ def _current(case: Case) -> Refused | None:
 def _confirmed(case: Case) -> Refused | None:
     incident = case.incident
     tracks = case.state.tracks.get(incident.target, NOTHING)
-    if incident.source.startswith("operator:") or confirmed(tracks, case.settings.detect.fail_after):
+    certain = incident.source.startswith("operator:") or not incident.current.physical_id
+    if certain or confirmed(tracks, case.settings.detect.fail_after):
         return None
     if not is_alarm(incident.source):
         return case.refused(Refusal.UNCONFIRMED, "it has not been seen failing since", SOON)
@@ -176,7 +177,8 @@ def _grace(case: Case) -> Refused | None:
     began = max((moment for moment in moments if moment is not None), default=None)
     grace = case.settings.detect.startup_grace
     tracks = case.state.tracks.get(case.incident.target, NOTHING)
-    if began is None or not in_grace(tracks, began, grace, case.now):
+    empty = not case.incident.current.physical_id  # What is not there is not starting.
+    if began is None or empty or not in_grace(tracks, began, grace, case.now):
         return None
     return case.refused(Refusal.STARTUP_GRACE, "it may still be starting", began + grace)
 

@@ -183,6 +183,11 @@ class Resource:
     """Every update replaces it, marked or not (OS::Heat::UpdateWaitConditionHandle)."""
 
     @property
+    def status(self) -> str:
+        """As Heat writes it, `CREATE_COMPLETE`."""
+        return f"{self.action}_{self.state}"
+
+    @property
     def marked(self) -> bool:
         return self.action == "CHECK" and self.state is StackState.FAILED
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from healer.core import verification
@@ -43,6 +44,12 @@ def _compare(turn: Turn, incident: Incident, snapshot: Snapshot) -> None:
             turn.close(incident, Outcome.GONE, {"detail": "the stack has no such resource any more"})
         return
     if resource.incarnation == incident.current or incident.state is IncidentState.REMEDIATING:
+        return
+    if not resource.incarnation.physical_id:
+        # A replacement that is being made, or could not be: the place is empty, and the failure is none the less.
+        emptied = replace(incident, incarnation=resource.incarnation, successor=None)
+        turn.keep(emptied, "emptied", {"status": resource.status, "reason": resource.reason})
+        turn.reconsider(incident.target.root, Refusal.UNCONFIRMED, Refusal.STARTUP_GRACE)
         return
     turn.close(incident, Outcome.SUPERSEDED, {"successor": resource.incarnation.physical_id})
 

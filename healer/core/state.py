@@ -68,7 +68,7 @@ class State:
 
     def replaced(self) -> dict[str, Target]:
         """Physical ids that were healed away, so that a late word about one of them is known to be late."""
-        return {a.physical_id: a.target for a in self.attempts.values() if a.succeeded}
+        return {a.physical_id: a.target for a in self.attempts.values() if a.succeeded and a.physical_id}
 
     def failing(self, root: Root) -> dict[str, Incident]:
         """Path → incident of what fails in the stack and is not yet remediated."""
