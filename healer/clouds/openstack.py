@@ -104,7 +104,8 @@ class OpenStack:
         429, 5xx, or too many of those before): then what happened is unknown.
         """
         if wait_s := self._breaker.refused_for():
-            detail = f"cloud {self.cloud} has not answered lately; it is asked again in {wait_s:.0f} s"
+            # No number of seconds in it: the same sentence as before is no news.
+            detail = f"cloud {self.cloud} has not answered lately, and is asked again within two minutes"
             raise CloudError(Failure.UNREACHABLE, detail, timedelta(seconds=wait_s))
         try:
             work = partial(self._request, service, method, path, params or {}, body)
