@@ -175,10 +175,12 @@ class Engine(Protocol):
         """Where the root's history ends now; opaque, never empty."""
         ...
 
-    async def converge(self, root: Root) -> None:
+    async def converge(self, root: Root, own_since: str | None = None) -> None:
         """Ask for one update of the root with what is declared already ("update existing").
 
-        Returning proves nothing: `operation` tells whether an update began. BUSY where one is in progress.
+        Returning proves nothing: `operation` tells whether an update began. BUSY where one is in progress. Not so
+        with `own_since`, a position: the update that began after it is the caller's own, and its engine may have
+        died in the middle of it. It is asked for once more; nothing is done where somebody has done that already.
         """
         ...
 

@@ -58,7 +58,9 @@ class Performer:
         match repair.step:
             case Step.CONVERGE:
                 operation = await self._engine(repair).operation(repair.root, repair.position)
-                return None if operation.state is OperationState.NOT_BEGUN else Done()
+                # One that was in progress already is asked for once more, which does no harm if it was before.
+                again = repair.resumed and operation.state is OperationState.IN_PROGRESS
+                return None if again or operation.state is OperationState.NOT_BEGUN else Done()
             case Step.POWER:
                 # It may have been carried out, and a second one would be an outage of its own: what is seen decides.
                 return Done()
@@ -129,7 +131,10 @@ class Performer:
 
     async def _converge(self, repair: Repair) -> Report:
         engine = self._engine(repair)
-        await engine.converge(repair.root)
+        if not repair.resumed:
+            await engine.converge(repair.root)
+        elif (await engine.operation(repair.root, repair.position)).state is OperationState.IN_PROGRESS:
+            await engine.converge(repair.root, own_since=repair.position)
         operation = await engine.operation(repair.root, repair.position)
         if operation.state is OperationState.NOT_BEGUN:
             return Failed(Failure.NOT_BEGUN, "the update was accepted and has not begun", BEGINS_WITHIN)

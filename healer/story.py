@@ -141,6 +141,9 @@ _SENTENCES: Mapping[str, Any] = {
     "incident.would_heal": _would_heal,
     "incident.admitted": _incident_admitted,
     "incident.overridden": _overridden,
+    "incident.emptied": lambda body, note: (
+        f"{_name(body)} is gone, and what should take its place is {note['status']}: {note['reason']}"
+    ),
     "incident.freed": lambda body, note: (
         f"{_name(body)} is looked at again: {note['cause']}, which it requires, is over"
     ),
@@ -155,6 +158,9 @@ _SENTENCES: Mapping[str, Any] = {
     "repair.stumbled": _stumbled,
     "repair.unwinding": _unwinding,
     "repair.reconverging": lambda _, note: f"  the update passed a mark by ({note['detail']}); once more",
+    "repair.resuming": lambda _, note: (
+        f"  the update did not end in time ({note['detail']}); it is asked for once more"
+    ),
     "repair.surprised": lambda _, note: f"  more than planned: {'; '.join(note['what'])}",
     "repair.ended": _ended,
     "alarm.matched": _alarm("matched"),

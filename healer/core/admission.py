@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -100,14 +101,14 @@ def _open_repair(turn: Turn, root: Root, recipe: Recipe, members: list[Incident]
         return
     for incident in members:
         turn.advance(incident, Admitted(repair.id, None), "admitted", {"action": recipe.action})
-    repair = replace(repair, deadline=_deadline(turn, members))
+    repair = replace(repair, deadline=deadline(turn, members))
     turn.perform(turn.keep_repair(repair, "admitted"))
 
 
-def _deadline(turn: Turn, members: list[Incident]) -> datetime:
+def deadline(turn: Turn, members: Sequence[Incident]) -> datetime:
     """The longest time-out that any member's rung allows."""
     rungs = [turn.case(incident).settings.remediations[incident.rung] for incident in members]
-    return turn.now + max(rung.timeout for rung in rungs)
+    return turn.now + max((rung.timeout for rung in rungs), default=INSPECTION)
 
 
 def inspected(turn: Turn, repair: Repair, facts: Inspected) -> Repair | None:
@@ -142,7 +143,7 @@ def inspected(turn: Turn, repair: Repair, facts: Inspected) -> Repair | None:
             members=tuple(i.id for i in admitted),
             plan=whole,
             baseline=facts.baseline,
-            deadline=_deadline(turn, admitted),
+            deadline=deadline(turn, admitted),
         ),
         "admitted",
     )

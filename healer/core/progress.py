@@ -157,7 +157,8 @@ def _objection(turn: Turn, repair: Repair) -> Failed | None:
             return Failed(Failure.STOPPED, pause.sentence)
         tracks = turn.state.tracks.get(incident.target, NOTHING)
         came_back = tracks and standing(tracks) is Standing.CALM and incident.request is None
-        if came_back and any(track.good for track in tracks.values()):
+        # What is half done is finished, whoever answers by now.
+        if not repair.resumed and came_back and any(track.good for track in tracks.values()):
             return Failed(Failure.CANCELLED, f"{incident.target.path} came back by itself")
     return None
 
@@ -177,6 +178,10 @@ def failed(turn: Turn, repair: Repair, failure: Failed, *, still_marked: bool = 
             # From the mark on: marking again is idempotent, and gives the position that the new update follows.
             again = begin(replace(repair, reconverged=repair.reconverged + 1), Step.MARK)
             turn.perform(turn.keep_repair(again, "reconverging", note))
+        case Then.RESUME:
+            later = admission.deadline(turn, turn.members(repair))
+            again = replace(repair, resumed=repair.resumed + 1, deadline=later)
+            _begin(turn, turn.keep_repair(again, "resuming", note), Step.CONVERGE)
         case Then.UNWIND:
             unwinding = begin(replace(repair, ending=Ending(failure.failure, failure.detail)), Step.UNMARK)
             turn.perform(turn.keep_repair(unwinding, "unwinding", note))
@@ -193,7 +198,7 @@ def failed(turn: Turn, repair: Repair, failure: Failed, *, still_marked: bool = 
 
 def _untouched(turn: Turn, repair: Repair, failure: Failure) -> Repair:
     """A first call that was certainly not carried out leaves the thing untouched: no attempt was made."""
-    first = repair.tries == 0 and repair.reconverged == 0
+    first = repair.tries == repair.reconverged == repair.resumed == 0
     if repair.step not in {Step.CONVERGE, Step.POWER} or failure not in _CERTAIN or not first:
         return repair
     for identifier in repair.members:

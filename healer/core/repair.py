@@ -13,6 +13,8 @@ from healer.core.step import NATURE, Failed, Failure, Step
 
 FIRST_RETRY = timedelta(seconds=1)
 LAST_RETRY = timedelta(seconds=60)
+RESUMPTIONS = 1
+"""How often an update that did not end in time is asked for again: where that does not help, a person must."""
 RECONVERGENCES = 2
 """How often an update that passed a mark by is asked for again: one was enough in every trial on a real Heat."""
 
@@ -59,6 +61,8 @@ class Repair:
     began: tuple[Step, ...] = ()
     """Steps whose intent was committed, in order, without repetition."""
     reconverged: int = 0
+    resumed: int = 0
+    """How often the update, begun and not ended in time, was asked for again."""
     progress: str = ""
     ending: Ending | None = None
     """Set while it unwinds, and when it is over."""
@@ -80,6 +84,8 @@ class Then(StrEnum):
     NEXT = "next"
     AGAIN = "again"
     RECONVERGE = "reconverge"
+    RESUME = "resume"
+    """Ask again for the update that is in progress: its engine may have died in the middle of it."""
     UNWIND = "unwind"
     """Take the marks back, then end."""
     END = "end"
@@ -112,6 +118,9 @@ def on_failure(repair: Repair, failed: Failed, *, still_marked: bool = False) ->
     then = ON_FAILURE[repair.step, failed.failure]
     if still_marked and failed.failure is Failure.UNPROVEN and repair.reconverged < RECONVERGENCES:
         return Then.RECONVERGE
+    late = (repair.step, failed.failure) == (Step.FOLLOW, Failure.EXPIRED)
+    if late and repair.resumed < RESUMPTIONS:
+        return Then.RESUME
     if then is Then.UNWIND and Step.MARK not in repair.began:
         return Then.END
     return then

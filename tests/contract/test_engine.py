@@ -370,6 +370,32 @@ async def test_nothing_is_marked_unmarked_or_converged_while_the_stack_is_busy(h
     assert not any(resource.marked for resource in after.resources.values())
 
 
+async def test_an_update_that_is_in_progress_is_asked_for_once_more_by_whoever_began_it(
+    harness: Harness,
+) -> None:
+    root = await harness.create("three_tier.yaml")
+    before = await mark(harness, root, "db")
+    position = await harness.engine.position(root)
+    known = len(await harness.history(root))
+    async with harness.holds("db"):
+        await harness.engine.converge(root)
+        await until_happened(harness, root, "db", "CREATE_IN_PROGRESS", known)
+        for _ in range(2):
+            await harness.engine.converge(root, own_since=position)
+        since = await harness.engine.operation(root, position)
+        assert since.state is OperationState.IN_PROGRESS
+        assert (await refused(harness.engine.converge(root))).failure is Failure.BUSY
+    assert (await until_ended(harness, root, position)).state is OperationState.COMPLETE
+    events = (await harness.history(root))[known:]
+    assert sum((event.path, event.status) == ("", "UPDATE_IN_PROGRESS") for event in events) <= 3
+    assert sum((event.path, event.status) == ("db", "CREATE_COMPLETE") for event in events) == 1
+    after = await harness.engine.snapshot(root)
+    assert after.resources["db"].incarnation != before.resources["db"].incarnation
+    assert {path: each.incarnation for path, each in after.resources.items() if path != "db"} == {
+        path: each.incarnation for path, each in before.resources.items() if path != "db"
+    }
+
+
 async def test_a_busy_nested_stack_makes_the_root_busy(harness: Harness) -> None:
     root = await harness.create("deep.yaml")
     snapshot = await mark(harness, root, "tiers/data/db")

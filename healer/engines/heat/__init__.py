@@ -18,7 +18,7 @@ from healer.durations import PositiveDuration
 from healer.engines.heat.api import Api
 from healer.engines.heat.declared import Declaration, Declarations, together
 from healer.engines.heat.effects import ALWAYS_REPLACED, SERVER, placeholders
-from healer.engines.heat.history import Turn, operation
+from healer.engines.heat.history import Turn, operation, updates
 from healer.engines.heat.listing import Listed, Listing, StackName, instant, status
 from healer.plugins import Plugin
 from healer.ports import EngineError, Operation, OperationState, Place
@@ -128,17 +128,17 @@ class Heat(Plugin):
             raise EngineError(Failure.GONE, f"stack {root} is {newest[0]['resource_status']}")
         return str(newest[0]["id"]) if newest else START
 
-    async def converge(self, root: Root) -> None:
+    async def converge(self, root: Root, own_since: str | None = None) -> None:
         stack = await self._name(root)
-        _must_be_idle(root, await self._api.listing(stack))
-        await self._api.update(stack)
+        begun = 0 if own_since is None else updates(await self._turns(stack, own_since))
+        if begun == 0:
+            _must_be_idle(root, await self._api.listing(stack))
+        if begun < 2:
+            await self._api.update(stack)
 
     async def operation(self, root: Root, since: str) -> Operation:
         stack = await self._name(root)
-        events = await self._api.turns(stack, after="" if since == START else since)
-        turns = [
-            Turn(*status(event["resource_status"]), event["resource_status_reason"] or "") for event in events
-        ]
+        turns = await self._turns(stack, since)
         if turns and turns[-1].action == "DELETE":
             raise EngineError(Failure.GONE, f"stack {root} is DELETE_{turns[-1].state}")
         found = operation(turns, rolls_back=False)
@@ -174,6 +174,12 @@ class Heat(Plugin):
         if root.name:
             return StackName(root.name, root.id)
         return StackName((await self._api.show(StackName("", root.id)))["stack_name"], root.id)
+
+    async def _turns(self, stack: StackName, since: str) -> list[Turn]:
+        events = await self._api.turns(stack, after="" if since == START else since)
+        return [
+            Turn(*status(event["resource_status"]), event["resource_status_reason"] or "") for event in events
+        ]
 
     async def _tell(self, root: Root, incarnation: Incarnation, reason: str, *, unhealthy: bool) -> None:
         """Set a mark, or take it back: never while anything in the root is in progress, and of this very one."""

@@ -97,13 +97,14 @@ class Api:
         return str(found[0]["id"]) if found else ""
 
     async def doing(self, root: StackName) -> str:
-        """What happened last to a resource at any depth, for a person; empty where only stacks were moved."""
+        """What the root's present action has done last to a resource at any depth, for a person; empty if nothing."""
         for event in await self._events(root, {"nested_depth": DEPTH, "limit": 10}):
-            own = any(
-                link["rel"] == "stack" and link["href"].endswith(event["physical_resource_id"] or "-")
-                for link in event["links"]
-            )
-            if not own:
+            physical_id = event["physical_resource_id"] or "-"
+            if physical_id == root.id:
+                return ""  # What came before it is not of this action.
+            if not any(
+                link["rel"] == "stack" and link["href"].endswith(physical_id) for link in event["links"]
+            ):
                 return f"{event['resource_name']} {event['resource_status']}"
         return ""
 

@@ -21,6 +21,11 @@ class Turn:
     reason: str = ""
 
 
+def updates(turns: Iterable[Turn]) -> int:
+    """How many have begun among these; one that begins while another is in progress takes its place."""
+    return sum((turn.action, turn.state) == ("UPDATE", StackState.IN_PROGRESS) for turn in turns)
+
+
 def operation(turns: Iterable[Turn], rolls_back: bool) -> Operation:
     """The first update that began among these, oldest first. One that takes another's place carries it on.
 

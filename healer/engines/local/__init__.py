@@ -72,8 +72,8 @@ class Local(Plugin):
     async def position(self, root: Root) -> str:
         return await self._ask(root, lambda keeper: keeper.position())
 
-    async def converge(self, root: Root) -> None:
-        await self._ask(root, lambda keeper: keeper.converge())
+    async def converge(self, root: Root, own_since: str | None = None) -> None:
+        await self._ask(root, lambda keeper: keeper.converge(own_since))
 
     async def operation(self, root: Root, since: str) -> Operation:
         return await self._ask(root, lambda keeper: keeper.operation(since))

@@ -21,7 +21,7 @@ from healer.declarative.traversal import Convergence
 from healer.documents import DocumentError
 from healer.engines.local.shelf import Shelf, UnreadableBookError
 from healer.engines.local.things import Things
-from healer.ports import Clock, EngineError, Event, Operation
+from healer.ports import Clock, EngineError, Event, Operation, OperationState
 
 PROJECT = "local"
 PIECE_S = 0.5
@@ -100,8 +100,10 @@ class Keeper:
         with self._current() as book:
             return str(book.position)
 
-    def converge(self) -> None:
+    def converge(self, own_since: str | None) -> None:
         with self._current() as book:
+            if own_since is not None and _is_under_way(book, own_since):
+                return  # It is carried on by every call, as just now: there is nothing to ask for.
             self._refuse_if_busy(book)
             self._convergence.update(book, self._clock.now())
             self._shelf.write(book)
@@ -192,6 +194,11 @@ class Keeper:
                 raise EngineError(Failure.STALE, f"{which} is not what stands in {self.name} now")
             case Told.BUSY:
                 raise EngineError(Failure.BUSY, f"{incarnation.name} is being worked on")
+
+
+def _is_under_way(book: Book, since: str) -> bool:
+    """Whether the update that began after this position has not ended; while it has not, no other begins."""
+    return reading.operation(book, int(since)).state is OperationState.IN_PROGRESS
 
 
 def _is_deleted(book: Book) -> bool:

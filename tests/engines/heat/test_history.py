@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from healer.engines.heat.history import Turn, operation
+from healer.engines.heat.history import Turn, operation, updates
 from healer.engines.heat.listing import status
 from healer.ports import OperationState
 
@@ -67,6 +67,11 @@ def turns(*texts: str) -> list[Turn]:
 def test_how_an_update_stands(history: tuple[str, ...], state: str, detail: str) -> None:
     found = operation(turns(*history), rolls_back=False)
     assert (found.state, found.detail) == (OperationState(state), detail)
+
+
+def test_updates_are_counted_by_their_beginnings() -> None:
+    assert updates(turns("CHECK_IN_PROGRESS", "CHECK_COMPLETE")) == 0
+    assert updates(turns("UPDATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "UPDATE_COMPLETE")) == 2
 
 
 def test_a_failure_is_on_the_way_where_the_stack_rolls_back() -> None:
