@@ -1,0 +1,81 @@
+"""Nobody guesses which resource is meant; what was replaced is known to be late."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from healer.core.inventory import Ambiguous, Found, Resolution, Stale, Unmatched, resolve, watched
+from healer.core.model import Root, Selector, Target
+from healer.core.policy import Match
+from tests.core.driven import POLICY, SHOP, shop, tier
+
+OTHER = Root("there", "p", "other-id", "other")
+HERE = shop(
+    group=replace(tier("group", "group-1"), is_stack=True),
+    **{
+        "group/0": replace(tier("0", "zero-1"), path="group/0"),
+        "group/1": replace(tier("1", "db-9"), path="group/1"),
+    },
+)
+THERE = replace(shop(), root=OTHER)
+SNAPSHOTS = {SHOP: HERE, OTHER: THERE}
+REPLACED = {"db-0": Target(SHOP, "db")}
+
+
+def meant(**said: str) -> Resolution:
+    return resolve(SNAPSHOTS, Selector(**said), REPLACED)
+
+
+@pytest.mark.parametrize(
+    ("said", "path"),
+    [
+        ({"stack": "shop", "resource": "db"}, "db"),
+        ({"stack": "shop-id", "resource": "db"}, "db"),
+        ({"cloud": "here", "resource": "db"}, "db"),
+        ({"stack": "shop", "resource": "group/0"}, "group/0"),
+        ({"stack": "shop", "resource": "0"}, "group/0"),
+        ({"stack": "shop", "physical_id": "db-9"}, "group/1"),
+        ({"physical_id": "zero-1"}, "group/0"),
+        ({"stack": "shop", "resource": "group/0", "physical_id": "zero-1"}, "group/0"),
+    ],
+)
+def test_a_resource_is_found_by_stack_and_name_or_by_physical_id(said: dict[str, str], path: str) -> None:
+    found = meant(**said)
+    assert isinstance(found, Found)
+    assert found.target == Target(SHOP, path)
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"stack": "shop"}, "neither a resource nor a physical id"),
+        ({"stack": "shop", "resource": "cache"}, "no resource here is 'cache'"),
+        ({"physical_id": "nobody"}, "no resource here is 'nobody'"),
+        ({"stack": "shop", "resource": "group"}, "no resource here"),
+        ({"stack": "nowhere", "resource": "db"}, "no stack 'nowhere' here"),
+        ({"cloud": "nowhere", "resource": "db"}, "no stack here"),
+        ({"resource": "db", "physical_id": "api-1"}, "no resource here"),
+    ],
+)
+def test_what_matches_nothing_is_told_why(said: dict[str, str], why: str) -> None:
+    found = meant(**said)
+    assert isinstance(found, Unmatched)
+    assert why in found.why
+
+
+def test_a_name_in_two_stacks_is_ambiguous() -> None:
+    assert meant(resource="db") == Ambiguous((Target(SHOP, "db"), Target(OTHER, "db")))
+
+
+def test_an_incarnation_that_was_healed_away_is_stale() -> None:
+    assert meant(physical_id="db-0", stack="shop", resource="db") == Stale(Target(SHOP, "db"))
+
+
+def test_everything_that_one_policy_owns_is_looked_at_and_what_two_own_is_not() -> None:
+    both = (POLICY, replace(POLICY, name="webs", match=Match(resource="web")))
+    found = watched(both, {SHOP: HERE})
+    assert {one.target.path for one in found} == {"db", "api", "group/0", "group/1"}
+    assert all(one.policy is POLICY and one.watch in POLICY.detect.watches for one in found)
+    assert watched((), SNAPSHOTS) == ()
