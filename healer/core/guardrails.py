@@ -173,7 +173,8 @@ def _idle(case: Case) -> Refused | None:
 def _grace(case: Case) -> Refused | None:
     resource = case.snapshot.resources.get(case.incident.target.path) if case.snapshot else None
     last = case.state.last_attempt([case.incident.target])
-    moments = [resource.created_at if resource else None, last.ended_at if last else None]
+    healed_at = last.ended_at if last and last.succeeded else None
+    moments = [resource.created_at if resource else None, healed_at]
     began = max((moment for moment in moments if moment is not None), default=None)
     grace = case.settings.detect.startup_grace
     tracks = case.state.tracks.get(case.incident.target, NOTHING)
