@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from healer.core.incident import Incident
@@ -28,10 +28,13 @@ from healer.ports import Engine, EngineError, Message, Notifier, OperationState
 BEGINS_WITHIN = timedelta(seconds=2)
 """How long after an accepted update its first event may take: ten times the slowest seen on a real Heat."""
 
+_LONGEST_WHY = 200
+"""Characters of a sentence that goes into a mark or a title: a sender's annotation may be of any length."""
+
 
 @dataclass(frozen=True, slots=True)
 class Performer:
-    """Performs one step at a time and reports what came of it; holds no state of its own."""
+    """Performs one step at a time and reports what came of it; what must not be lost is in the repair, not here."""
 
     engines: Mapping[str, Engine]
     """By cloud."""
@@ -39,19 +42,19 @@ class Performer:
     installation: str
     """Names our marks, so that two healers never take each other's."""
     stopped: Callable[[], str | None]
-    """Why nothing may be touched now (the stop file); looked at right before every mutating call."""
+    """Why nothing may be touched now (the stop file); looked at right before every mutating call but un-mark."""
+    _told: dict[str, set[tuple[str, str]]] = field(default_factory=dict, init=False)
+    """Repair → who was told of which incident already, so that one notifier that is down repeats no other."""
 
     async def perform(self, command: Perform) -> Report:
-        """Look first where the step may be done already, then perform it. Every outcome is a report, none an error."""
+        """Look first where the step may be done already, then perform it. What an engine refuses is a report."""
         repair = command.repair
         try:
             if command.resumed and (done := await self._look(repair)):
                 return done
-            if NATURE[repair.step].mutates and repair.step is not Step.UNMARK and (why := self.stopped()):
-                return Failed(Failure.STOPPED, why)
             return await self._perform(command)
         except EngineError as error:
-            return Failed(error.failure, error.detail, error.retry_after)
+            return _failed(repair.step, error)
 
     async def _look(self, repair: Repair) -> Done | None:
         """Whether the step was done by an earlier try whose answer was lost. Repeatable steps are simply repeated."""
@@ -85,14 +88,22 @@ class Performer:
             case Step.PROVE:
                 return await self._prove(repair)
             case Step.POWER:
-                for incident in command.incidents:
-                    await self._engine(repair).power(repair.root, incident.current)
-                return Done()
+                return await self._power(repair, command.incidents)
             case Step.NOTIFY:
                 return await self._notify(command)
 
     def _engine(self, repair: Repair) -> Engine:
-        return self.engines[repair.root.cloud]
+        engine = self.engines.get(repair.root.cloud)
+        if engine is None:
+            raise EngineError(
+                Failure.UNREACHABLE, f"there is no cloud {repair.root.cloud} in the configuration"
+            )
+        return engine
+
+    def _may_touch(self) -> None:
+        """Raises where it may not; to be called right before each call that changes anything."""
+        if why := self.stopped():
+            raise EngineError(Failure.STOPPED, why)
 
     async def _inspect(self, command: Perform) -> Report:
         repair = command.repair
@@ -108,11 +119,10 @@ class Performer:
 
     async def _mark(self, repair: Repair, incidents: tuple[Incident, ...]) -> Report:
         engine = self._engine(repair)
-        why = {incident.target.path: incident.detail for incident in incidents}
+        why = {incident.target.path: _brief(incident.detail) for incident in incidents}
         for condemned in _to_mark(repair):
-            if reason := self.stopped():
-                return Failed(Failure.STOPPED, reason)
             sentence = why.get(condemned.path) or "it fails"
+            self._may_touch()
             await engine.mark(repair.root, condemned.incarnation, f"{self._signature(repair)} {sentence}")
         return Done(Marked(await engine.position(repair.root)))
 
@@ -126,11 +136,17 @@ class Performer:
         for condemned in _to_mark(repair):
             resource = snapshot.resources.get(condemned.path)
             if resource and resource.marked and resource.reason.startswith(self._signature(repair)):
-                await engine.unmark(repair.root, resource.incarnation)
+                try:
+                    await engine.unmark(repair.root, resource.incarnation)
+                except EngineError as error:
+                    # It has just been replaced, and its mark with it; the others may still be marked.
+                    if error.failure is not Failure.STALE:
+                        raise
         return Done()
 
     async def _converge(self, repair: Repair) -> Report:
         engine = self._engine(repair)
+        self._may_touch()
         if not repair.resumed:
             await engine.converge(repair.root)
         elif (await engine.operation(repair.root, repair.position)).state is OperationState.IN_PROGRESS:
@@ -157,19 +173,47 @@ class Performer:
         wired = [path for path in plan.wired if path in snapshot.resources]
         return Done(Read(snapshot, await engine.wires(repair.root, wired)))
 
+    async def _power(self, repair: Repair, incidents: tuple[Incident, ...]) -> Report:
+        engine = self._engine(repair)
+        for incident in incidents:
+            self._may_touch()
+            await engine.power(repair.root, incident.current)
+        return Done()
+
     async def _notify(self, command: Perform) -> Report:
+        """Tell everybody: one who cannot be reached keeps no other from being told, and is tried again."""
         names = [command.notifier] if command.notifier else sorted(self.notifiers)
+        if not names:
+            return Failed(Failure.REJECTED, "no notifier is configured, so nobody was told")
+        told = self._told.setdefault(command.repair.id, set())
+        failed: list[Failed] = []
         for incident in command.incidents:
             for name in names:
-                await self.notifiers[name].notify(message(incident))
-        return Done()
+                if (incident.id, name) in told:
+                    continue
+                try:
+                    await self._notifier(name).notify(message(incident))
+                except EngineError as error:
+                    failure = _failed(Step.NOTIFY, error)
+                    failed.append(replace(failure, detail=f"{name}: {failure.detail}"))
+                else:
+                    told.add((incident.id, name))
+        again = [failure for failure in failed if failure.failure is not Failure.REJECTED]
+        if not again:
+            del self._told[command.repair.id]
+        return next(iter((*again, *failed)), Done())
+
+    def _notifier(self, name: str) -> Notifier:
+        if name not in self.notifiers:
+            raise EngineError(Failure.REJECTED, "there is no such notifier in the configuration")
+        return self.notifiers[name]
 
 
 def message(incident: Incident) -> Message:
     """What a person is told of an incident that healing did not end."""
     return Message(
         incident=incident.id,
-        title=f"{incident.target} still fails: {incident.detail or incident.symptom}",
+        title=f"{incident.target} still fails: {_brief(incident.detail) or incident.symptom}",
         text=f"{incident.target} has been failing since {incident.opened_at:%Y-%m-%d %H:%M:%S} UTC "
         f"({incident.symptom}). See: healer show {incident.id}",
         fields={
@@ -181,6 +225,20 @@ def message(incident: Incident) -> Message:
             "symptom": incident.symptom,
         },
     )
+
+
+def _failed(step: Step, error: EngineError) -> Failed:
+    """A failure that the step cannot end in is a plug-in's mistake, and proves nothing: it is UNREACHABLE."""
+    if error.failure in NATURE[step].failures:
+        return Failed(error.failure, error.detail, error.retry_after)
+    detail = f"{error.failure} is no end of {step}: {error.detail}"
+    return Failed(Failure.UNREACHABLE, detail, error.retry_after)
+
+
+def _brief(sentence: str) -> str:
+    """One line of it."""
+    line = " ".join(sentence.split())
+    return line if len(line) <= _LONGEST_WHY else line[: _LONGEST_WHY - 1] + "…"
 
 
 def _plan(repair: Repair) -> Plan:
