@@ -146,15 +146,18 @@ class Performer:
 
     async def _converge(self, repair: Repair) -> Report:
         engine = self._engine(repair)
-        self._may_touch()
-        if not repair.resumed:
-            await engine.converge(repair.root)
-        elif (await engine.operation(repair.root, repair.position)).state is OperationState.IN_PROGRESS:
-            await engine.converge(repair.root, own_since=repair.position)
+        own = repair.position if repair.resumed else None
+        if own is None or await self._is_under_way(repair):
+            self._may_touch()
+            await engine.converge(repair.root, own)
         operation = await engine.operation(repair.root, repair.position)
         if operation.state is OperationState.NOT_BEGUN:
             return Failed(Failure.NOT_BEGUN, "the update was accepted and has not begun", BEGINS_WITHIN)
         return Done()
+
+    async def _is_under_way(self, repair: Repair) -> bool:
+        operation = await self._engine(repair).operation(repair.root, repair.position)
+        return operation.state is OperationState.IN_PROGRESS
 
     async def _follow(self, repair: Repair) -> Report:
         engine = self._engine(repair)

@@ -277,7 +277,13 @@ async def test_only_an_update_that_is_asked_for_again_may_run_into_one_of_ours(
 ) -> None:
     world = books()
     assert await perform(world, command(Step.CONVERGE, resumed_updates=resumed)) == Done()
-    assert ("converge", SHOP, own) in world.calls
+    assert ("stopped?",) == world.calls[world.calls.index(("converge", SHOP, own)) - 1]
+
+
+async def test_an_update_of_ours_that_has_ended_meanwhile_is_not_asked_for_again() -> None:
+    world = books(stands=OperationState.COMPLETE)
+    assert await perform(world, command(Step.CONVERGE, resumed_updates=1)) == Done()
+    assert "converge" not in world.asked
 
 
 async def test_what_may_have_been_restarted_before_the_crash_is_not_restarted_again() -> None:
