@@ -12,7 +12,6 @@ from datetime import time, timedelta
 from typing import Any
 
 import structlog
-from aiohttp import web
 
 from healer import __version__, assembly, systemd
 from healer.calendar import Calendar
@@ -35,7 +34,7 @@ from healer.core.kernel import Decision, Kernel
 from healer.core.model import Observation
 from healer.folding import Folding
 from healer.ports import HealerError, PolicyRevision, StoreError, Write
-from healer.receiver import alarms, api, views
+from healer.receiver import alarms, api, servers, views
 from healer.receiver.peers import Rights
 from healer.runner import Runner
 from healer.scheduler import Scheduler
@@ -87,7 +86,7 @@ class App:
         except (HealerError, OSError) as error:
             log.error("healer.cannot_start", why=str(error))  # noqa: TRY400 - a person needs the sentence, not the stack
             await self._exit.aclose()
-            return 2
+            return 1 if self._failure else 2
         systemd.notify("READY=1", "STATUS=watching")
         log.info("healer.ready", version=__version__, pid=os.getpid(), port=self.port)
         await self._over.wait()
@@ -107,7 +106,7 @@ class App:
         self._engines = assembly.engines(self._config, self._clock)
         for engine in self._engines.values():
             self._exit.push_async_callback(engine.close)
-        self._telemetry = Telemetry(self._clock)
+        self._telemetry = Telemetry(self._clock, self._config.clouds, self._config.alarms)
         self._kernel = Kernel(state, secrets.token_bytes(16))
         performer = Performer(
             self._engines,
@@ -116,9 +115,16 @@ class App:
             self._stop_file.why,
         )
         self._runner = Runner(
-            self._kernel, self._writer, performer, self._clock, self.spawn, observers=(self._telemetry, self)
+            self._kernel,
+            self._writer,
+            performer,
+            clock=self._clock,
+            spawn=self.spawn,
+            observers=(self._telemetry, self),
         )
-        self._scheduler = Scheduler(self._clock, self.spawn, self._observed, self._gap)
+        self._scheduler = Scheduler(
+            self._clock, self.spawn, self._observed, self._gap, on_look=self._telemetry.looked
+        )
         self._runner.start()
         self._exit.push_async_callback(self._runner.stop, PATIENCE)
         await self._load_policies()
@@ -144,7 +150,8 @@ class App:
         self._tasks.discard(task)
         if task.cancelled() or (error := task.exception()) is None:
             return
-        log.critical("task.broke", task=task.get_name(), exc_info=error)
+        stack = None if isinstance(error, HealerError) else error
+        log.critical("task.broke", task=task.get_name(), why=str(error), exc_info=stack)
         self._failure = self._failure or error
         self._over.set()
 
@@ -180,36 +187,30 @@ class App:
             sources=assembly.sources(self._config),
             accept=self._runner.accept,
             now=self._clock.now,
-            metrics=lambda: self._telemetry.render(self._kernel.state),
+            metrics=self._metrics,
             alive=self._why_dead,
             ready=lambda: self._runner.unstored,
             telemetry=self._telemetry,
         )
-        public = await self._serve(alarms.application(intake))
-        site = web.TCPSite(public, settings.listen.address, settings.listen.port)
-        await site.start()
-        self.port = public.addresses[0][1]
+        public = await servers.on_tcp(
+            alarms.application(intake), settings.listen.address, settings.listen.port
+        )
+        self._exit.push_async_callback(public.close)
+        self.port = public.port
         ids = Ids(secrets.token_bytes(16))
         daemon = api.Daemon(
             state=self._kernel.state,
             decide=self._runner.decide,
             read=self._writer.read,
-            news=self._wait_for_news,
+            news=lambda: self._news,
             now=self._clock.now,
             new_id=lambda: ids.new(self._clock.now()),
             status=self._status,
             objection=lambda: self._runner.unstored,
         )
-        private = await self._serve(
-            api.application(daemon, Rights.named(settings.api.operators, settings.api.readers))
-        )
-        await _unix_site(private, settings.api.socket).start()
-
-    async def _serve(self, application: web.Application) -> web.AppRunner:
-        runner = web.AppRunner(application, access_log=None, keepalive_timeout=15.0, shutdown_timeout=2.0)
-        await runner.setup()
-        self._exit.push_async_callback(runner.cleanup)
-        return runner
+        rights = Rights.named(settings.api.operators, settings.api.readers)
+        private = await servers.on_unix(api.application(daemon, rights), settings.api.socket)
+        self._exit.push_async_callback(private.close)
 
     # What the parts tell each other.
 
@@ -234,12 +235,12 @@ class App:
         log.warning("clock.gap", seconds=round(seconds, 1))
         self._runner.feed(Resumed(seconds))
 
-    async def _wait_for_news(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._news.wait()
-        except TimeoutError:
-            return
+    async def _metrics(self, accept: str) -> tuple[bytes, str]:
+        vitals = self._scheduler.vitals()
+        self._telemetry.scheduled(vitals.lag_s, vitals.waiting, vitals.skipped)
+        return await self._telemetry.render(
+            self._kernel.state, accept, refusing=self._runner.unstored is not None
+        )
 
     def _status(self) -> Mapping[str, Any]:
         state = self._kernel.state
@@ -264,8 +265,6 @@ class App:
         """Fold what was seen into the store, and see that the state file is still the one that was opened."""
         while True:
             await asyncio.sleep(HOUSEKEEPING)
-            vitals = self._scheduler.vitals()
-            self._telemetry.lag(vitals.lag_s)
             await self._writer.read(lambda store: store.check())
             if self._runner.unstored is None and (runs := self._folding.flush()):
                 await self._fold(runs)
@@ -291,10 +290,3 @@ class App:
 async def _cancel(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.wait([task])
-
-
-def _unix_site(runner: web.AppRunner, path: Any) -> web.UnixSite:
-    """A socket that a dead daemon left behind is in the way, and only of this state's daemon: the lock is ours."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    return web.UnixSite(runner, path)

@@ -101,7 +101,7 @@ class Scheduler:
 
     `observe` gets what was seen, in one batch for each tick. `on_gap` is told of a time, in seconds, in which
     nothing could be seen: the machine was suspended (the clock counts that, the loop does not), or the process
-    did not run.
+    did not run. `on_look` is told of every look at once, and of the seconds that it took.
     """
 
     def __init__(
@@ -110,12 +110,15 @@ class Scheduler:
         spawn: Spawn,
         observe: Callable[[list[Observation]], None],
         on_gap: Callable[[float], None],
+        *,
         max_in_flight: int = 256,
+        on_look: Callable[[Observation, float], None] | None = None,
     ) -> None:
         self._clock = clock
         self._spawn = spawn
         self._observe = observe
         self._on_gap = on_gap
+        self._on_look = on_look
         self._max_in_flight = max_in_flight
         self._loop = asyncio.get_running_loop()
         self._tracks: dict[tuple[Target, str], _Track] = {}
@@ -269,17 +272,18 @@ class Scheduler:
         )
         sight = believed(sight, assignment.timeout, lateness)
         self._discounted += sight.symptom is Symptom.OBSERVER_LATE
-        self._seen.append(
-            Observation(
-                target=assignment.target,
-                source=assignment.source,
-                health=sight.health,
-                symptom=sight.symptom,
-                at=at,
-                physical_id=assignment.physical_id,
-                detail=sight.detail,
-            )
+        seen = Observation(
+            target=assignment.target,
+            source=assignment.source,
+            health=sight.health,
+            symptom=sight.symptom,
+            at=at,
+            physical_id=assignment.physical_id,
+            detail=sight.detail,
         )
+        if self._on_look is not None:
+            self._on_look(seen, lateness.took_s)
+        self._seen.append(seen)
 
     def _flush(self) -> None:
         if self._seen:

@@ -106,7 +106,7 @@ def world(max_in_flight: int = 256) -> World:
         return tasks[-1]
 
     clock, batches, gaps = LoopClock(), list[list[Observation]](), list[float]()
-    scheduler = Scheduler(clock, spawn, batches.append, gaps.append, max_in_flight)
+    scheduler = Scheduler(clock, spawn, batches.append, gaps.append, max_in_flight=max_in_flight)
     scheduler.start()
     return World(scheduler, clock, batches, gaps, tasks)
 

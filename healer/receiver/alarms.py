@@ -7,16 +7,21 @@ import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
+import structlog
 from aiohttp import web
 
 from healer.core.model import Alarm
-from healer.ports import AlarmError, AlarmSource, StoreError
-from healer.receiver.answers import answer, plain_errors, refusal
+from healer.ports import AlarmError, AlarmSource, Batch
+from healer.receiver.answers import RefusedError, answer, plain_errors, read_body
+
+log = structlog.get_logger(__name__)
 
 BODY_LIMIT = 256 * 1024
 """Bytes. A notification of 200 alarms has about 180 KB; more is an attack, or a group that should be split."""
+
+PREFIX = "/v1/alarms/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,7 @@ class Source:
 
 
 def hashed(token: str) -> bytes:
+    """What is kept of a token: enough to know it again, and nothing to send."""
     return hashlib.sha256(token.encode()).digest()
 
 
@@ -40,8 +46,8 @@ class Counts(Protocol):
         """One request was answered."""
         ...
 
-    def dropped(self, source: str, outcome: str, alarms: int) -> None:
-        """So many alarms go no further: outcome is `duplicate` or `rejected`."""
+    def received(self, source: str, batch: Batch, new: tuple[bool, ...]) -> None:
+        """One request's alarms are stored. `new`: for each that could be read, whether it came for the first time."""
         ...
 
 
@@ -53,8 +59,8 @@ class Intake:
     accept: Accept
     """Stores alarms and says for each whether it was new; StoreError if they could not be stored."""
     now: Callable[[], datetime]
-    metrics: Callable[[], Awaitable[bytes]]
-    """The text for Prometheus."""
+    metrics: Callable[[str], Awaitable[tuple[bytes, str]]]
+    """Accept header → the text for Prometheus, and its content type."""
     alive: Callable[[], str | None]
     """Why the daemon should be restarted; None while it lives."""
     ready: Callable[[], str | None]
@@ -66,67 +72,71 @@ _INTAKE: web.AppKey[Intake] = web.AppKey("intake", Intake)
 
 
 def application(intake: Intake) -> web.Application:
-    app = web.Application(client_max_size=BODY_LIMIT, middlewares=[plain_errors])
+    app = web.Application(client_max_size=BODY_LIMIT, middlewares=[_count, plain_errors])
     app[_INTAKE] = intake
-    app.router.add_post("/v1/alarms/{source}", _take)
+    app.router.add_post(PREFIX + "{source}", _take)
     app.router.add_get("/metrics", _metrics)
     app.router.add_get("/livez", _livez)
     app.router.add_get("/readyz", _readyz)
     return app
 
 
-async def _take(request: web.Request) -> web.StreamResponse:
-    intake, name = request.app[_INTAKE], request.match_info["source"]
-    response = await _answer(request, intake, name)
-    intake.telemetry.request(name if name in intake.sources else "unknown", response.status)
+@web.middleware
+async def _count(request: web.Request, handler: Any) -> web.StreamResponse:
+    response: web.StreamResponse = await handler(request)
+    if request.path.startswith(PREFIX):
+        # A name out of the path that nobody configured would be a series of the sender's choice.
+        intake, name = request.app[_INTAKE], request.path.removeprefix(PREFIX)
+        intake.telemetry.request(name if name in intake.sources else "unknown", response.status)
     return response
 
 
-async def _answer(request: web.Request, intake: Intake, name: str) -> web.Response:
+async def _take(request: web.Request) -> web.Response:
+    """202 once all is stored that could be read. Never 429: Alertmanager gives an alarm up on any 4xx."""
+    intake, name = request.app[_INTAKE], request.match_info["source"]
     source = intake.sources.get(name)
     if source is None:
         known = ", ".join(sorted(intake.sources)) or "none"
-        return refusal(404, "unknown_source", f"no such alarm source is configured; there are: {known}")
+        raise RefusedError(404, "unknown_source", f"no such alarm source is configured; there are: {known}")
     if source.token is not None and not _shows(request, source.token):
-        return refusal(401, "unauthorized", "a bearer token is needed, and this is not it")
+        raise RefusedError(401, "unauthorized", "a bearer token is needed, and this is not it")
     if why := intake.ready():
-        return refusal(503, "not_ready", why)
+        raise RefusedError(503, "not_ready", why)
+    body = await read_body(request)
     try:
-        batch = source.parser.parse(await request.read(), intake.now())
-        new = await intake.accept(batch.alarms)
+        batch = source.parser.parse(body, intake.now())
     except AlarmError as error:
-        return refusal(400, "bad_body", str(error))
-    except web.HTTPRequestEntityTooLarge:
-        return refusal(413, "too_large", f"at most {BODY_LIMIT} bytes are taken")
-    except StoreError as error:
-        # 503 and never 429: Alertmanager gives up an alarm on any 4xx, and ignores Retry-After.
-        return refusal(503, "not_stored", str(error))
+        raise RefusedError(400, "bad_body", str(error)) from error
+    new = await intake.accept(batch.alarms) if batch.alarms else ()
+    intake.telemetry.received(name, batch, new)
     rejected = [{"index": one.index, "reason": one.reason} for one in batch.rejected]
-    duplicates = len(new) - sum(new)
-    intake.telemetry.dropped(name, "duplicate", duplicates)
-    intake.telemetry.dropped(name, "rejected", len(rejected))
-    return answer({"accepted": sum(new), "duplicates": duplicates, "rejected": rejected}, 202)
+    if rejected:
+        # The sender does not look at what it is answered: this is all that a person will ever see of it.
+        log.warning("alarm.rejected", source=name, rejected=rejected[:10], alarms=len(rejected))
+    return answer({"accepted": sum(new), "duplicates": len(new) - sum(new), "rejected": rejected}, 202)
 
 
 def _shows(request: web.Request, token: bytes) -> bool:
     """Compared in constant time, as digests: neither length nor content can be guessed from the time taken."""
     scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
     shown = hashlib.sha256(credentials.strip().encode("utf-8", "surrogateescape")).digest()
-    return scheme.lower() == "bearer" and hmac.compare_digest(shown, token)
+    return hmac.compare_digest(shown, token) and scheme.lower() == "bearer"
 
 
-async def _metrics(request: web.Request) -> web.StreamResponse:
-    text = await request.app[_INTAKE].metrics()
-    return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+async def _metrics(request: web.Request) -> web.Response:
+    text, content_type = await request.app[_INTAKE].metrics(request.headers.get("Accept", ""))
+    return web.Response(body=text, headers={"Content-Type": content_type})
 
 
-async def _livez(request: web.Request) -> web.StreamResponse:
+async def _livez(request: web.Request) -> web.Response:
     return _health(request.app[_INTAKE].alive())
 
 
-async def _readyz(request: web.Request) -> web.StreamResponse:
+async def _readyz(request: web.Request) -> web.Response:
     return _health(request.app[_INTAKE].ready())
 
 
 def _health(why: str | None) -> web.Response:
-    return refusal(503, "not_ok", why) if why else answer({"ok": True})
+    if why:
+        raise RefusedError(503, "not_ok", why)
+    return answer({"ok": True})

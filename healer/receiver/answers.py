@@ -1,38 +1,92 @@
-"""What both listeners answer with: JSON, and errors that a person can read."""
+"""What both listeners read and answer: bodies with bounds, JSON, and refusals that a person can read."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import asyncio
+from typing import Any, TypeVar
 
 import msgspec
+import structlog
 from aiohttp import web
 
+from healer.ports import StoreError
+
+log = structlog.get_logger(__name__)
+
+BODY_WITHIN = 10.0
+"""Seconds that a body may take to arrive, once its head is there."""
+
+T = TypeVar("T")
+
 _ENCODER = msgspec.json.Encoder()
+
+
+class RefusedError(Exception):
+    """The request is refused: a status, one snake_case word for a machine, and a sentence for a person."""
+
+    def __init__(self, status: int, reason: str, message: str, **more: Any) -> None:
+        super().__init__(message)
+        self.status = status
+        self.error = {"reason": reason, "message": message, **more}
 
 
 def answer(body: Any, status: int = 200) -> web.Response:
     return web.Response(body=_ENCODER.encode(body) + b"\n", status=status, content_type="application/json")
 
 
-def refusal(status: int, reason: str, message: str, **more: Any) -> web.Response:
-    """`reason` is one snake_case word for a machine, `message` a sentence for a person."""
-    return answer({"error": {"reason": reason, "message": message, **more}}, status)
+async def read_body(request: web.Request) -> bytes:
+    """All of it, as it was sent. Raises RefusedError where it is packed, too large, or too slow."""
+    packed = request.headers.get("Content-Encoding", "identity").lower()
+    if packed != "identity":
+        # Refused unopened: 200 kB can unfold to 200 MiB, and hold the loop for a second.
+        raise RefusedError(415, "packed", "the body must be sent as it is, without Content-Encoding")
+    too_large = RefusedError(413, "too_large", f"at most {request.client_max_size} bytes are taken")
+    if (request.content_length or 0) > request.client_max_size:
+        raise too_large
+    try:
+        async with asyncio.timeout(BODY_WITHIN):
+            return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise too_large from None
+    except TimeoutError:
+        raise RefusedError(408, "too_slow", f"the body took longer than {BODY_WITHIN:.0f} s") from None
+
+
+def decoded(body: bytes, kind: type[T]) -> T:
+    """The body as this type, which says how strict it is. Raises RefusedError."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise RefusedError(400, "bad_body", str(error)) from error
 
 
 @web.middleware
 async def plain_errors(request: web.Request, handler: Any) -> web.StreamResponse:
-    """Put aiohttp's own refusals (404, 405, 413) into the same form as ours."""
+    """Every refusal in one form, ours and aiohttp's own; and whatever goes wrong here is logged, not told."""
     try:
         response: web.StreamResponse = await handler(request)
+    except RefusedError as refused:
+        return answer({"error": refused.error}, refused.status)
     except web.HTTPException as error:
-        if error.status < 400:
-            raise
-        reason = error.reason.lower().replace(" ", "_")
-        return refusal(error.status, reason, error.reason, **_allowed(error))
+        return _refusal(error.status, error.reason.lower().replace(" ", "_"), error.reason, **_allowed(error))
+    except web.RequestPayloadError as error:
+        return _refusal(400, "bad_request", f"the body is not what its head says: {error}")
+    except StoreError as error:
+        return _refusal(503, "not_stored", str(error))
+    except ConnectionError:
+        raise  # Whoever asked is gone.
+    except Exception:
+        # The route and not the path: there may be a secret in what a sender put there.
+        route = request.match_info.route.resource
+        log.exception("request.broke", method=request.method, route=route.canonical if route else None)
+        return _refusal(500, "broken", "healer made a mistake; its log tells more")
     return response
 
 
-def _allowed(error: web.HTTPException) -> Mapping[str, Any]:
+def _refusal(status: int, reason: str, message: str, **more: Any) -> web.Response:
+    return answer({"error": {"reason": reason, "message": message, **more}}, status)
+
+
+def _allowed(error: web.HTTPException) -> dict[str, Any]:
     allowed = error.headers.get("Allow")
     return {"allowed": allowed.split(",")} if allowed else {}

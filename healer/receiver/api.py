@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -15,17 +17,25 @@ from healer.core.event import Event, Paused, Released, Requested, Unpaused
 from healer.core.incident import Incident, IncidentState
 from healer.core.inventory import Ambiguous, Found, resolve
 from healer.core.kernel import Decision
-from healer.core.model import Selector, Target
+from healer.core.model import Selector
+from healer.core.policy import Owned
 from healer.core.state import State
 from healer.ports import Store
 from healer.receiver import views
-from healer.receiver.answers import answer, plain_errors, refusal
+from healer.receiver.answers import RefusedError, answer, decoded, plain_errors, read_body
 from healer.receiver.peers import Peer, Right, Rights
 
-T = TypeVar("T")
+Named = TypeVar("Named", Incident, Pause)
 
-LONGEST_WAIT = 60.0
-"""Seconds that `?wait=` may ask for."""
+BODY_LIMIT = 64 * 1024
+"""Bytes."""
+MOST = 2**63 - 1
+LONGEST_WAIT = 60
+"""Seconds that `?wait=` may ask for: less than the 90 s after which the command line gives up."""
+LONGEST_PAGE = 10_000
+"""Entries in one answer; some 5 MB."""
+STORED_WITHIN = 10.0
+"""Seconds that whoever asked for something waits until it is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +47,8 @@ class Daemon:
     decide: Callable[[Event], Awaitable[Decision]]
     read: Callable[[Callable[[Store], Any]], Awaitable[Any]]
     """Runs a query on the store's own thread."""
-    news: Callable[[float], Awaitable[None]]
-    """Returns when something was decided, or after so many seconds."""
+    news: Callable[[], asyncio.Event]
+    """The event that is set with the next decision; to be asked for before the journal is read."""
     now: Callable[[], datetime]
     new_id: Callable[[], str]
     status: Callable[[], Mapping[str, Any]]
@@ -46,17 +56,25 @@ class Daemon:
     """Why nothing can be decided now (the store refuses); asked before anything is handed in."""
 
 
+_Text = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
+_Seconds = Annotated[float, msgspec.Meta(gt=0, le=366 * 86400)]
+
+
 class _Heal(msgspec.Struct, forbid_unknown_fields=True):
-    stack: str
-    resource: str
-    why: str
-    cloud: str | None = None
+    stack: _Text
+    resource: _Text
+    why: _Text
+    cloud: _Text | None = None
 
 
 class _Pause(msgspec.Struct, forbid_unknown_fields=True):
-    scope: str
-    why: str
-    seconds: float | None = None
+    scope: _Text
+    why: _Text
+    seconds: _Seconds | None = None
+
+
+class _Empty(msgspec.Struct, forbid_unknown_fields=True):
+    """Nothing more is to be said; what is said all the same must not seem to be heard."""
 
 
 _DAEMON: web.AppKey[Daemon] = web.AppKey("daemon", Daemon)
@@ -65,7 +83,7 @@ _PEER: web.RequestKey[Peer] = web.RequestKey("peer", Peer)
 
 
 def application(daemon: Daemon, rights: Rights) -> web.Application:
-    app = web.Application(middlewares=[plain_errors, _authorise], client_max_size=64 * 1024)
+    app = web.Application(middlewares=[plain_errors, _authorise], client_max_size=BODY_LIMIT)
     app[_DAEMON], app[_RIGHTS] = daemon, rights
     app.router.add_get("/v1/status", _status)
     app.router.add_get("/v1/stacks", _stacks)
@@ -85,12 +103,13 @@ def application(daemon: Daemon, rights: Rights) -> web.Application:
 @web.middleware
 async def _authorise(request: web.Request, handler: Any) -> web.StreamResponse:
     peer = request.app[_RIGHTS].peer(request)
-    needed = Right.READ if request.method == "GET" else Right.OPERATE
+    needed = Right.READ if request.method in {"GET", "HEAD"} else Right.OPERATE
     if peer.right < needed:
-        where = "api.operators" if needed is Right.OPERATE else "api.readers"
-        return refusal(403, "forbidden", f"user {peer.name} may not do that; {where} would allow it")
+        what, key = ("look", "readers") if needed is Right.READ else ("change anything", "operators")
+        sentence = f"user {peer.name} may not {what}; api.{key} in the configuration names who may"
+        raise RefusedError(403, "forbidden", sentence)
     if needed is Right.OPERATE and (why := request.app[_DAEMON].objection()):
-        return refusal(503, "not_stored", why)
+        raise RefusedError(503, "not_stored", why)
     request[_PEER] = peer
     response: web.StreamResponse = await handler(request)
     return response
@@ -108,8 +127,8 @@ async def _stacks(request: web.Request) -> web.Response:
 
 
 async def _incidents(request: web.Request) -> web.Response:
-    open_only = request.query.get("open", "") in {"1", "true"}
-    limit = _number(request, "limit", 100)
+    open_only = bool(_number(request, "open", 0, 1))
+    limit = _number(request, "limit", 100, LONGEST_PAGE)
     found: tuple[Incident, ...] = await request.app[_DAEMON].read(
         lambda store: store.incidents(open_only=open_only, limit=limit)
     )
@@ -120,9 +139,7 @@ async def _incidents(request: web.Request) -> web.Response:
 async def _incident(request: web.Request) -> web.Response:
     daemon = request.app[_DAEMON]
     found = await _find(request)
-    if isinstance(found, web.Response):
-        return found
-    story = await daemon.read(lambda store: store.journal(incident=found.id))
+    story = await daemon.read(lambda store: store.journal(incident=found.id, limit=LONGEST_PAGE))
     present = daemon.state.incidents.get(found.id, found)
     under_way = daemon.state.repairs.get(present.repair or "")
     return answer(
@@ -134,33 +151,46 @@ async def _incident(request: web.Request) -> web.Response:
     )
 
 
-async def _find(request: web.Request) -> Incident | web.Response:
+async def _find(request: web.Request) -> Incident:
     prefix = request.match_info["id"]
     found: tuple[Incident, ...] = await request.app[_DAEMON].read(lambda store: store.find_incidents(prefix))
     if not found:
-        return refusal(404, "unknown_incident", f"no incident's id begins with {prefix!r}")
+        raise RefusedError(404, "unknown_incident", f"no incident's id begins with {prefix!r}")
+    return _only(found, f"more than one incident's id begins with {prefix!r}")
+
+
+def _only(found: Sequence[Named], otherwise: str) -> Named:
+    """The one that was meant."""
     if len(found) > 1:
-        ids = [one.id for one in found]
-        return refusal(
-            409, "ambiguous", f"more than one incident's id begins with {prefix!r}", candidates=ids
-        )
+        raise RefusedError(409, "ambiguous", otherwise, candidates=[one.id for one in found])
     return found[0]
 
 
 async def _release(request: web.Request) -> web.Response:
     daemon = request.app[_DAEMON]
+    decoded(await read_body(request) or b"{}", _Empty)
     found = await _find(request)
-    if isinstance(found, web.Response):
-        return found
     present = daemon.state.incidents.get(found.id)
     if present is None:
-        return refusal(409, "closed", f"incident {found.id} is closed already")
-    if present.state is IncidentState.REMEDIATING:
-        return refusal(
+        raise RefusedError(409, "closed", f"incident {found.id} is closed already")
+    if present.state is not IncidentState.REMEDIATING:
+        await _decide(request, Released(found.id, request[_PEER].name))
+    if found.id in daemon.state.incidents:
+        raise RefusedError(
             409, "remediating", "it is being healed now; pause its stack, and it stops where it can"
         )
-    await daemon.decide(Released(found.id, request[_PEER].name))
     return answer({"released": found.id})
+
+
+async def _decide(request: web.Request, event: Event) -> Decision:
+    """Raises RefusedError where it is not stored soon: it is decided by then, and carried out once it is stored."""
+    daemon = request.app[_DAEMON]
+    try:
+        async with asyncio.timeout(STORED_WITHIN):
+            return await daemon.decide(event)
+    except TimeoutError:
+        why = daemon.objection() or f"it took longer than {STORED_WITHIN:.0f} s"
+        raise RefusedError(503, "not_stored", f"it is done as soon as it can be stored: {why}") from None
 
 
 async def _repairs(request: web.Request) -> web.Response:
@@ -169,44 +199,42 @@ async def _repairs(request: web.Request) -> web.Response:
 
 async def _journal(request: web.Request) -> web.Response:
     """Entries after a number; with `wait`, answers once there are some, or when the seconds are over."""
-    daemon, after, limit = request.app[_DAEMON], _number(request, "after", 0), _number(request, "limit", 1000)
-    until = daemon.now() + timedelta(seconds=min(_number(request, "wait", 0), LONGEST_WAIT))
+    daemon = request.app[_DAEMON]
+    after = _number(request, "after", 0, MOST)
+    limit = _number(request, "limit", 1000, LONGEST_PAGE)
+    until = daemon.now() + timedelta(seconds=_number(request, "wait", 0, LONGEST_WAIT))
     while True:
+        news = daemon.news()
         entries = await daemon.read(lambda store: store.journal(after=after, limit=limit))
         left = (until - daemon.now()).total_seconds()
         if entries or left <= 0:
             return answer({"entries": [views.entry(one) for one in entries]})
-        await daemon.news(left)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(left):
+                await news.wait()
 
 
 async def _alarms(request: web.Request) -> web.Response:
-    limit = _number(request, "limit", 100)
+    limit = _number(request, "limit", 100, LONGEST_PAGE)
     found = await request.app[_DAEMON].read(lambda store: store.alarms(limit=limit))
     return answer({"alarms": [views.alarm(one) for one in found]})
 
 
 async def _heal(request: web.Request) -> web.Response:
-    daemon = request.app[_DAEMON]
-    try:
-        wanted = msgspec.json.decode(await request.read(), type=_Heal)
-    except (msgspec.MsgspecError, ValueError) as error:
-        return refusal(400, "bad_body", str(error))
+    state = request.app[_DAEMON].state
+    wanted = decoded(await read_body(request), _Heal)
     selector = Selector(cloud=wanted.cloud, stack=wanted.stack, resource=wanted.resource)
-    found = resolve(daemon.state.snapshots, selector, {})
+    found = resolve(state.snapshots, selector, {})
     if isinstance(found, Ambiguous):
         names = [str(target) for target in found.candidates]
-        return refusal(409, "ambiguous", "more than one resource is called so", candidates=names)
+        raise RefusedError(409, "ambiguous", "more than one resource is called so", candidates=names)
     if not isinstance(found, Found):
-        return refusal(404, "unknown_resource", _unknown(daemon.state, wanted))
-    return await _request(request, daemon, found.target, wanted.why)
-
-
-async def _request(request: web.Request, daemon: Daemon, target: Target, why: str) -> web.Response:
-    before = daemon.state.incident_of(target)
+        raise RefusedError(404, "unknown_resource", _unknown(state, wanted))
+    before = state.incident_of(found.target)
     if before and before.state in {IncidentState.REMEDIATING, IncidentState.VERIFYING}:
-        return answer({"incident": views.incident(before), "already": True}, 200)
-    await daemon.decide(Requested(target, request[_PEER].name, why))
-    after = daemon.state.incident_of(target)
+        return answer({"incident": views.incident(before), "already": True})
+    await _decide(request, Requested(found.target, request[_PEER].name, wanted.why))
+    after = state.incident_of(found.target)
     return answer({"incident": views.incident(after) if after else None, "already": False}, 202)
 
 
@@ -220,36 +248,51 @@ def _unknown(state: State, wanted: _Heal) -> str:
 
 
 async def _pauses(request: web.Request) -> web.Response:
-    return answer({"pauses": [views.pause(one) for one in request.app[_DAEMON].state.pauses.values()]})
+    daemon = request.app[_DAEMON]
+    standing = [one for one in daemon.state.pauses.values() if one.until is None or daemon.now() < one.until]
+    return answer({"pauses": [views.pause(one) for one in standing]})
 
 
 async def _pause(request: web.Request) -> web.Response:
     daemon = request.app[_DAEMON]
-    try:
-        wanted = msgspec.json.decode(await request.read(), type=_Pause)
-    except (msgspec.MsgspecError, ValueError) as error:
-        return refusal(400, "bad_body", str(error))
+    wanted = decoded(await read_body(request), _Pause)
     kind, _, name = wanted.scope.partition(":")
     if wanted.scope != "all" and not (kind in {"cloud", "stack", "policy"} and name):
-        return refusal(400, "bad_scope", "scope is all, cloud:NAME, stack:NAME or policy:NAME")
+        raise RefusedError(400, "bad_scope", "scope is all, cloud:NAME, stack:NAME or policy:NAME")
     now = daemon.now()
     until = None if wanted.seconds is None else now + timedelta(seconds=wanted.seconds)
     pause = Pause(daemon.new_id(), wanted.scope, request[_PEER].name, wanted.why, now, until)
-    await daemon.decide(Paused(pause))
-    return answer({"pause": views.pause(pause)}, 201)
+    await _decide(request, Paused(pause))
+    return answer({"pause": views.pause(pause), "covers": _covered(daemon.state, kind, name)}, 201)
+
+
+def _covered(state: State, kind: str, name: str) -> int:
+    """How many resources that a policy owns are paused now: none may mean that the name is misspelt."""
+    names = (
+        {"cloud": {root.cloud}, "stack": {root.name, root.id}, "policy": {owner.policy.name}, "all": {""}}
+        for root, owner in ((t.root, owner) for t, owner in state.owners.items() if isinstance(owner, Owned))
+    )
+    return sum(name in known[kind] for known in names)
 
 
 async def _resume(request: web.Request) -> web.Response:
-    """By id, a unique beginning of one, or scope (every pause of that scope)."""
+    """By scope (every pause of it), by id, or by a unique beginning of one."""
     daemon, which = request.app[_DAEMON], request.match_info["id"]
-    found = [p for p in daemon.state.pauses.values() if p.scope == which or p.id.startswith(which.upper())]
+    decoded(await read_body(request) or b"{}", _Empty)
+    found = [pause for pause in daemon.state.pauses.values() if pause.scope == which]
     if not found:
-        return refusal(404, "unknown_pause", f"nothing is paused as {which!r}")
+        found = [pause for pause in daemon.state.pauses.values() if pause.id.startswith(which.upper())]
+        if not found:
+            raise RefusedError(404, "unknown_pause", f"nothing is paused as {which!r}")
+        found = [_only(found, f"more than one pause's id begins with {which!r}")]
     for pause in found:
-        await daemon.decide(Unpaused(pause.id, request[_PEER].name))
+        await _decide(request, Unpaused(pause.id, request[_PEER].name))
     return answer({"resumed": [views.pause(pause) for pause in found]})
 
 
-def _number(request: web.Request, key: str, default: int) -> int:
-    text = request.query.get(key, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 12 else default
+def _number(request: web.Request, key: str, default: int, most: int) -> int:
+    """A whole number of the query, from 0 to `most`. RefusedError where it is anything else."""
+    text = request.query.get(key, str(default))
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and int(text) <= most):
+        raise RefusedError(400, "bad_query", f"{key} is a whole number from 0 to {most}")
+    return int(text)

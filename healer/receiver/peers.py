@@ -6,7 +6,7 @@ import os
 import pwd
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -37,12 +37,9 @@ class Rights:
     readers: frozenset[int]
 
     @classmethod
-    def named(cls, operators: Sequence[str | int], readers: Sequence[str | int]) -> Rights:
-        """Users by name or number; KeyError for a name that does not exist here."""
-        return cls(
-            frozenset(map(_uid, operators)) | {0, os.geteuid()},
-            frozenset(map(_uid, readers)),
-        )
+    def named(cls, operators: Iterable[str | int], readers: Iterable[str | int]) -> Rights:
+        """Users by name or number. Whoever does not exist here cannot connect either; `check` warns of them."""
+        return cls(_uids(operators) | {0, os.geteuid()}, _uids(readers))
 
     def peer(self, request: web.Request) -> Peer:
         uid = _peer_uid(request)
@@ -51,8 +48,15 @@ class Rights:
         return Peer(uid, _name(uid), right)
 
 
-def _uid(user: str | int) -> int:
-    return user if isinstance(user, int) else pwd.getpwnam(user).pw_uid
+def _uids(users: Iterable[str | int]) -> frozenset[int]:
+    return frozenset(uid for uid in map(_uid, users) if uid is not None)
+
+
+def _uid(user: str | int) -> int | None:
+    try:
+        return user if isinstance(user, int) else pwd.getpwnam(user).pw_uid
+    except KeyError:
+        return None
 
 
 def _peer_uid(request: web.Request) -> int:
