@@ -170,7 +170,11 @@ class Driven:
     def carry_out(self, until: Step | None = None) -> None:
         """Let what is out succeed, step by step, until this one is out, or nothing is."""
         while self.out and self.out[0].repair.step is not until:
-            self.report(Done(self._facts(self.out[0].repair)))
+            self.carry_out_one()
+
+    def carry_out_one(self) -> None:
+        """Let the oldest command that is out succeed."""
+        self.report(Done(self._facts(self.out[0].repair)))
 
     def _facts(self, repair: Repair) -> Inspected | Marked | Previewed | Read | Finished:
         match repair.step:

@@ -1,4 +1,4 @@
-"""Each gate refuses with its reason, a sentence and a time; a request passes those that only guard against false alarms."""
+"""Each gate refuses with a reason, a sentence and a time; a request passes those that only guard against false alarms."""
 
 from __future__ import annotations
 
