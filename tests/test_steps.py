@@ -277,7 +277,7 @@ async def test_only_an_update_that_is_asked_for_again_may_run_into_one_of_ours(
 ) -> None:
     world = books()
     assert await perform(world, command(Step.CONVERGE, resumed_updates=resumed)) == Done()
-    assert ("stopped?",) == world.calls[world.calls.index(("converge", SHOP, own)) - 1]
+    assert world.calls[world.calls.index(("converge", SHOP, own)) - 1] == ("stopped?",)
 
 
 async def test_an_update_of_ours_that_has_ended_meanwhile_is_not_asked_for_again() -> None:
