@@ -131,6 +131,9 @@ class Kernel:
             sighting.alarmed(turn, alarm)
 
     def _wake_at(self) -> datetime | None:
-        times = [i.wake_at for i in self.state.incidents.values() if i.wake_at is not None]
+        """What a repair has in hand, if only to inspect it, goes on with the repair: its own time may be long over."""
+        in_hand = {identifier for repair in self.state.repairs.values() for identifier in repair.members}
+        waiting = (i for i in self.state.incidents.values() if i.id not in in_hand)
+        times = [incident.wake_at for incident in waiting if incident.wake_at is not None]
         times += [r.wake_at for r in self.state.repairs.values() if r.wake_at is not None]
         return min(times, default=None)

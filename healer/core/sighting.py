@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from typing import assert_never
 
 from healer.core import verification
 from healer.core.change import AlarmOutcome
@@ -22,6 +23,8 @@ def snapped(turn: Turn, snapshot: Snapshot) -> None:
     """A complete reading: what was replaced, or is gone, ends its incident and forgets what was seen of it."""
     state, root = turn.state, snapshot.root
     before = state.snapshots.get(root)
+    if before is not None and snapshot.taken_at < before.taken_at:
+        return  # Somebody else began to read later, and was faster: what this one saw may be gone.
     state.snapshots[root] = snapshot
     assign_owners(turn, snapshot)
     for target in [t for t in state.tracks if t.root == root]:
@@ -173,6 +176,8 @@ def alarmed(turn: Turn, alarm: Alarm) -> None:
             )
         case Found(target):
             _match(turn, alarm, target)
+        case _:
+            assert_never(found)
 
 
 def _match(turn: Turn, alarm: Alarm, target: Target) -> None:
