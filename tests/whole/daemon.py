@@ -189,6 +189,10 @@ class Daemon:
             assert answer.status < 300, f"POST {path}: {answer.status} {said}"
             return said
 
+    async def delete(self, path: str) -> None:
+        async with self._session.delete(path) as answer:
+            assert answer.status == 200, f"DELETE {path}: {answer.status} {await answer.json()}"
+
     async def status(self) -> dict[str, Any]:
         found: dict[str, Any] = await self.get("/v1/status")
         return found
@@ -199,11 +203,11 @@ class Daemon:
         return {one["path"]: one for stack in stacks for one in stack["resources"] if not one["is_stack"]}
 
     async def healthy(self, *paths: str) -> dict[str, dict[str, Any]]:
-        """Wait until all resources, or these, are seen healthy; what there is then."""
+        """Wait until all that a policy owns, or these, are seen healthy; what there is then."""
 
         async def look() -> dict[str, dict[str, Any]] | None:
             found = await self.resources()
-            wanted = [found[path] for path in paths or found if path in found]
+            wanted = [one for path, one in found.items() if (path in paths if paths else one["policy"])]
             return found if wanted and all(one["health"] == "healthy" for one in wanted) else None
 
         return await self.until(look, f"{', '.join(paths) or 'all'} to be seen healthy")
@@ -240,6 +244,16 @@ class Daemon:
     async def repairs(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = (await self.get("/v1/repairs"))["repairs"]
         return found
+
+    async def following(self, progress: str) -> None:
+        """Wait until the update that it follows has come so far."""
+
+        async def look() -> bool:
+            return any(
+                one["step"] == "follow" and one["progress"] == progress for one in await self.repairs()
+            )
+
+        await self.until(look, f"the update to be at {progress}")
 
     async def story(self, incident: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = (await self.get(f"/v1/incidents/{incident}"))["story"]
