@@ -43,7 +43,7 @@ def consider(turn: Turn, root: Root, outdated: AbstractSet[Refusal] = frozenset(
         asked = _override(turn, incident, overridden)
         if refused is not None:
             decline(turn, asked, refused)
-        elif case.recipe is not None:
+        else:
             ready.append((asked, case.recipe))
     if ready:
         recipe = ready[0][1]
@@ -182,8 +182,7 @@ def _would_heal(turn: Turn, incident: Incident, case: Case, refused: Refused) ->
     if incident.state is IncidentState.WOULD_HEAL and incident.plan == case.plan:
         turn.state.incidents[incident.id] = replace(incident, refusal=refused, wake_at=refused.look_again)
         return
-    action = case.recipe.action if case.recipe else ""
-    turn.advance(incident, Planned(case.plan, refused), "would_heal", {"action": action})
+    turn.advance(incident, Planned(case.plan, refused), "would_heal", {"action": case.recipe.action})
 
 
 def record_attempts(turn: Turn, repair: Repair) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import assert_never
 
 from healer.core.model import Health, Observation, Symptom
 from healer.core.policy import Detect
@@ -42,6 +43,8 @@ def observe(track: Track, seen: Observation, detect: Detect) -> Track:
             return _unhealthy(track, seen, detect)
         case Health.HEALTHY:
             return _healthy(track, seen, detect)
+        case _:
+            assert_never(seen.health)
 
 
 def _unhealthy(track: Track, seen: Observation, detect: Detect) -> Track:

@@ -30,7 +30,7 @@ class Case:
     state: State
     incident: Incident
     policy: Policy | None
-    recipe: Recipe | None
+    recipe: Recipe
     now: datetime
     plan: Plan | None = None
 
@@ -74,7 +74,7 @@ def refusal(case: Case, stage: Stage) -> tuple[Refused | None, tuple[Refusal, ..
     """The first refusal, if any, and the gates that an operator's request overrode on the way."""
     overridden: list[Refusal] = []
     for gate in GATES:
-        if stage not in gate.stages or (not gate.always and case.recipe and not case.recipe.heals):
+        if stage not in gate.stages or (not gate.always and not case.recipe.heals):
             continue
         refused = gate.judge(case)
         if refused is None:
@@ -103,7 +103,7 @@ def pause_on(state: State, incident: Incident, now: datetime) -> Refused | None:
 
 
 def _policy(case: Case) -> Refused | None:
-    if case.recipe is not None and (case.policy is not None or case.incident.request is not None):
+    if case.recipe.steps and (case.policy is not None or case.incident.request is not None):
         return None
     return case.refused(
         Refusal.NO_POLICY, f"policy {case.incident.policy!r} does not say what to do any more", MUCH_LATER

@@ -12,7 +12,7 @@ from healer.core.detector import Standing, standing
 from healer.core.guardrails import LATER, MUCH_LATER, SOON, pause_on
 from healer.core.incident import Declined, Incident, Outcome, Refusal, Refused
 from healer.core.model import NOTHING, Snapshot
-from healer.core.planner import prove
+from healer.core.planner import Plan, prove
 from healer.core.repair import Ending, Repair, Then, back_off, begin, end, next_step, on_failure, wait
 from healer.core.sighting import snapped
 from healer.core.step import (
@@ -115,10 +115,7 @@ def _moved(repair: Repair, replaced: Mapping[str, frozenset[str]]) -> list[str]:
 
 
 def _judge(turn: Turn, repair: Repair, after: Snapshot, wires: Mapping[str, Mapping[str, str]]) -> None:
-    if repair.plan is None:
-        proceed(turn, repair)
-        return
-    proof = prove(repair.plan, after, wires)
+    proof = prove(repair.plan or Plan(repair.root, ()), after, wires)
     if proof.surprises:
         turn.keep_repair(repair, "surprised", {"what": list(proof.surprises)})
     if proof.failures:
@@ -190,8 +187,6 @@ def failed(turn: Turn, repair: Repair, failure: Failed, *, still_marked: bool = 
                 _finish(turn, end(repair, turn.now))
             else:
                 _finish(turn, end(repair, turn.now, Ending(failure.failure, failure.detail)))
-        case Then.NEXT:
-            proceed(turn, repair)
         case _:
             assert_never(then)
 
@@ -223,10 +218,9 @@ def _finish(turn: Turn, repair: Repair) -> None:
     )
     _close_attempts(turn, repair, succeeded=ending.failure is None)
     for incident in turn.members(repair):
-        if incident.repair != repair.id:
+        if incident.repair != repair.id and ending.failure is not None:
             # It was only being inspected.
-            if ending.failure is not None:
-                admission.decline(turn, incident, _refused(turn, ending.failure, ending.detail))
+            admission.decline(turn, incident, _refused(turn, ending.failure, ending.detail))
         elif ending.failure is None and repair.recipe.heals:
             verify(turn, incident)
         elif ending.failure in {None, Failure.REJECTED} or repair.acted or not repair.recipe.heals:

@@ -39,6 +39,10 @@ class Recipe:
     """Whether the physical id changes, so that the dependents must be rewired and proven."""
 
 
+NO_RECIPE = Recipe("", ())
+"""Of an action that does not exist any more: its gate refuses."""
+
+
 @dataclass(frozen=True, slots=True)
 class Repair:
     id: str
@@ -79,9 +83,8 @@ class Repair:
 
 
 class Then(StrEnum):
-    """What follows."""
+    """What follows a failure."""
 
-    NEXT = "next"
     AGAIN = "again"
     RECONVERGE = "reconverge"
     RESUME = "resume"

@@ -8,7 +8,7 @@ from typing import assert_never
 
 from healer.core import verification
 from healer.core.change import AlarmOutcome
-from healer.core.detector import Standing, Track, observe, standing
+from healer.core.detector import Standing, Track, is_alarm, observe, standing
 from healer.core.incident import Demanded, Incident, IncidentState, Outcome, Refusal, Request
 from healer.core.inventory import Ambiguous, Found, Stale, Unmatched, resolve
 from healer.core.model import Alarm, AlarmStatus, Health, Observation, Root, Snapshot, Symptom, Target
@@ -115,8 +115,8 @@ def _review(turn: Turn, target: Target, policy: Policy, seen: Observation) -> No
     if incident.state is IncidentState.VERIFYING:
         verification.review(turn, incident)
     elif incident.state in _WAITING and standing(tracks) is Standing.CALM and incident.request is None:
-        witness = tracks.get(incident.source)
-        if witness is None or witness.good:
+        enough = 1 if is_alarm(incident.source) else policy.detect.recover_after
+        if tracks.get(incident.source, Track()).good >= enough:
             cleared = seen.symptom is Symptom.CLEARED
             turn.close(incident, Outcome.CANCELLED if cleared else Outcome.RECOVERED, {"detail": seen.detail})
     else:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from healer.core.change import Attempt, Pause
 from healer.core.detector import Track
-from healer.core.incident import Incident, IncidentState
+from healer.core.incident import Incident
 from healer.core.model import Alarm, Root, Snapshot, Target
 from healer.core.policy import Contested, Owned, Policy
 from healer.core.repair import Repair
@@ -69,7 +69,3 @@ class State:
     def replaced(self) -> dict[str, Target]:
         """Physical ids that were healed away, so that a late word about one of them is known to be late."""
         return {a.physical_id: a.target for a in self.attempts.values() if a.succeeded and a.physical_id}
-
-    def failing(self, root: Root) -> dict[str, Incident]:
-        """Path → incident of what fails in the stack and is not yet remediated."""
-        return {i.target.path: i for i in self.incidents_of(root) if i.state is not IncidentState.VERIFYING}

@@ -31,7 +31,7 @@ from healer.core.incident import (
 )
 from healer.core.model import NOTHING, Root, Target
 from healer.core.planner import Plan, upstream
-from healer.core.repair import Recipe, Repair
+from healer.core.repair import NO_RECIPE, Recipe, Repair
 from healer.core.state import State
 
 
@@ -139,7 +139,8 @@ class Turn:
 
     def case(self, incident: Incident, plan: Plan | None = None) -> Case:
         policy = self.state.policy(incident.policy)
-        settings = Case(self.state, incident, policy, None, self.now).settings
+        settings = Case(self.state, incident, policy, NO_RECIPE, self.now).settings
         ladder = settings.remediations
-        recipe = self.recipes.get(ladder[incident.rung].action) if incident.rung < len(ladder) else None
+        action = ladder[incident.rung].action if incident.rung < len(ladder) else ""
+        recipe = self.recipes.get(action, NO_RECIPE)
         return Case(self.state, incident, policy, recipe, self.now, plan)

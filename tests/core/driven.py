@@ -114,6 +114,7 @@ class Driven:
     changes: list[Change] = field(default_factory=list)
     out: list[Perform] = field(default_factory=list)
     """Commands that nobody has answered yet."""
+    recipes: dict[str, Recipe] = field(default_factory=lambda: {"replace": REPLACE, "notify": NOTIFY})
 
     def __post_init__(self) -> None:
         self.there = shop()
@@ -125,9 +126,8 @@ class Driven:
         self.state = State(kept.incidents, kept.repairs, kept.attempts, kept.pauses, kept.alarms)
         self.kernel = Kernel(self.state, b"for a test")
         self.out.clear()
-        recipes = {"replace": REPLACE, "notify": NOTIFY}
         for event in (
-            PoliciesLoaded((self.policy,), recipes),
+            PoliciesLoaded((self.policy,), dict(self.recipes)),
             Started(),
             Snapped(self.there),
             Listed("here", frozenset({SHOP})),

@@ -62,7 +62,7 @@ def test_a_replacement_of_ours_that_failed_is_made_again_by_the_next_rung() -> N
     driven.pass_time(1)
     driven.carry_out(until=Step.FOLLOW)
     driven.report(Failed(Failure.UPDATE_FAILED, "no room"))
-    driven.carry_out()
+    driven.carry_out(until=Step.INSPECT)
     driven.read(empty(StackState.FAILED))
     driven.carry_out(until=Step.MARK)
     (command,) = driven.out

@@ -1,4 +1,4 @@
-"""Each gate refuses with a reason, a sentence and a time; a request passes those that only guard against false alarms."""
+"""Each gate refuses with a reason, a sentence and a time; a request passes those against false alarms alone."""
 
 from __future__ import annotations
 
@@ -307,3 +307,31 @@ def test_a_second_repair_of_a_stack_waits_for_the_first() -> None:
 
 def test_guardrails_have_defaults_that_refuse_collateral() -> None:
     assert Guardrails().blast_radius == BlastRadius(may_replace=None, collateral=0)
+
+
+def test_what_was_emptied_while_it_was_to_be_healed_is_looked_at_again() -> None:
+    driven = failing(Driven())
+    driven.there = replaced(shop(), "db")
+    driven.carry_out()
+    assert driven.incident("db") is None
+    assert not driven.out
+
+
+def test_an_alarm_of_before_a_restart_counts_until_it_is_taken_back() -> None:
+    driven = Driven()
+    driven.alarm("db")
+    driven.begin()
+    driven.pass_time(1)
+    assert driven.out
+
+
+def test_what_was_replaced_while_a_repair_of_it_was_under_way_is_left_alone_until_it_is_read_again() -> None:
+    driven = failing(Driven())
+    driven.carry_out(Step.CONVERGE)
+    driven.read(replaced(shop(), "db"))
+    driven.report(Failed(Failure.BUSY, "somebody else updates it"))
+    driven.carry_out()
+    driven.pass_time(5)
+    assert refusal(driven)[0] == "stale_incarnation"
+    driven.read(driven.there)
+    assert driven.incident("db") is None

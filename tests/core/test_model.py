@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from healer.core.model import Alarm, AlarmStatus, Root, Selector, StackState, Symptom, Target
+from healer.core.model import NOTHING, Alarm, AlarmStatus, Root, Selector, StackState, Symptom, Target
 from tests.core.driven import SHOP, START, shop, tier
 
 
@@ -42,3 +42,12 @@ def test_one_delivery_of_an_alarm_differs_from_the_next_by_key_start_and_status(
     alarm = Alarm("am", "key", AlarmStatus.FIRING, START, START, Selector())
     assert alarm.identity == replace(alarm, labels={"a": "b"}).identity
     assert len({alarm.identity, replace(alarm, status=AlarmStatus.CLEARED).identity}) == 2
+
+
+def test_nothing_is_an_empty_mapping_that_can_be_a_default() -> None:
+    assert not NOTHING
+    assert hash(NOTHING) == hash(NOTHING)
+    assert dict(NOTHING) == {}
+    assert repr(NOTHING) == "{}"
+    with pytest.raises(KeyError):
+        NOTHING["anything"]

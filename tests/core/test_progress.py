@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 
 from healer.core.change import AttemptChanged, Pause, RepairChanged
-from healer.core.event import Paused, Reported
+from healer.core.event import Paused, Reported, Requested
 from healer.core.incident import Incident, IncidentState, Outcome
-from healer.core.model import StackState
+from healer.core.model import StackState, Target
 from healer.core.policy import Remediation
 from healer.core.progress import WITHDRAWN
 from healer.core.repair import Repair
@@ -290,3 +290,20 @@ def test_somebody_who_cannot_be_told_is_no_reason_to_go_on_for_ever() -> None:
     driven = failing(Driven(quick))
     driven.report(Failed(Failure.REJECTED, "404"))
     assert incident(driven).state is IncidentState.EXHAUSTED
+
+
+def test_an_operator_s_repair_goes_on_though_the_thing_answers() -> None:
+    driven = Driven()
+    driven.look(True, "db", times=3)
+    driven.happen(Requested(Target(SHOP, "db"), "alice", "it smells"))
+    driven.carry_out()
+    assert incident(driven).state is IncidentState.VERIFYING
+
+
+def test_an_answer_that_proves_nothing_and_comes_after_the_deadline_is_the_end() -> None:
+    driven = at(Step.PREVIEW)
+    driven.now += timedelta(minutes=10)
+    driven.report(Failed(Failure.UNREACHABLE, "timed out"))
+    assert repair(driven).step is Step.UNMARK
+    assert repair(driven).ending is not None
+    assert "out of time at preview: timed out" in str(repair(driven).ending)

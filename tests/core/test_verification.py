@@ -1,0 +1,76 @@
+"""A heal is done when it is seen, for long enough, by those whose word counts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from healer.core.incident import IncidentState, Outcome
+from healer.core.policy import ProvedBy
+from healer.core.step import Step
+from tests.core.driven import POLICY, Driven
+from tests.core.test_causes_and_symptoms import UNWATCHED, outcomes
+from tests.core.test_guardrails import failing
+from tests.core.test_progress import TWICE, incident, repair
+
+
+def verifying(driven: Driven) -> Driven:
+    failing(driven)
+    driven.carry_out()
+    assert incident(driven).state is IncidentState.VERIFYING
+    return driven
+
+
+def test_it_must_be_seen_healthy_for_as_long_as_the_policy_says() -> None:
+    driven = verifying(Driven())
+    driven.look(True, "db", times=2)
+    assert incident(driven).state is IncidentState.VERIFYING
+    driven.pass_time(1)
+    assert outcomes(driven, "db") == [Outcome.HEALED]
+
+
+def test_a_relapse_begins_the_time_anew() -> None:
+    driven = verifying(Driven())
+    driven.look(True, "db", times=2)
+    driven.look(False, "db", times=1)
+    driven.look(True, "db", times=2)
+    assert incident(driven).state is IncidentState.VERIFYING
+    driven.pass_time(1)
+    assert outcomes(driven, "db") == [Outcome.HEALED]
+
+
+def test_what_is_not_seen_healthy_in_time_climbs_the_ladder() -> None:
+    driven = verifying(Driven(TWICE))
+    driven.look(False, "db")
+    driven.pass_time(58)
+    assert repair(driven).step is Step.INSPECT
+    assert incident(driven).rung == 1
+    assert incident(driven).incarnation.physical_id == "db-2"
+
+
+def test_where_nobody_looks_the_proof_of_the_engine_is_enough() -> None:
+    proved = replace(POLICY, verify=replace(POLICY.verify, by=ProvedBy.ENGINE))
+    driven = failing(Driven(proved))
+    driven.carry_out()
+    assert outcomes(driven, "db") == [Outcome.HEALED]
+
+
+def test_an_alarm_that_still_stands_does_not_spoil_what_the_policy_s_own_checks_see() -> None:
+    driven = Driven()
+    driven.alarm("db")
+    driven.pass_time(1)
+    driven.carry_out()
+    driven.look(True, "db", times=4)
+    driven.pass_time(1)
+    assert outcomes(driven, "db") == [Outcome.HEALED]
+    driven.pass_time(100)
+    assert driven.incident("db") is None
+
+
+def test_with_an_alarm_alone_its_end_is_waited_for_until_the_time_is_over() -> None:
+    driven = Driven(replace(UNWATCHED, remediations=UNWATCHED.remediations[:1]))
+    driven.alarm("db")
+    driven.pass_time(1)
+    driven.carry_out()
+    driven.pass_time(timedelta(seconds=60).total_seconds())
+    assert incident(driven).state is IncidentState.EXHAUSTED
