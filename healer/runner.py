@@ -77,7 +77,8 @@ class Runner:
         self._wake: asyncio.TimerHandle | None = None
         self._out: set[asyncio.Task[None]] = set()
         self._deciding: asyncio.Task[None] | None = None
-        self._stopping = False
+        self._parking = False
+        self._ending = False
         self._broken: StaleWriterError | None = None
         self.unstored: str | None = None
         """Why what is decided is not stored. While this is set nothing is carried out, and no alarm is accepted."""
@@ -90,11 +91,12 @@ class Runner:
 
         What is parked is stored as intended, and looked at after the next start, as after a crash.
         """
-        self._stopping = True
+        self._parking = True
         self._set_alarm_clock(None)
         if self._out:
             await asyncio.wait(self._out, timeout=patience)
         await _cancel(self._out, patience)
+        self._ending = True
         self._due.set()
         if self._deciding:
             await asyncio.wait([self._deciding], timeout=patience)
@@ -165,7 +167,7 @@ class Runner:
 
     async def _take(self) -> Sequence[_Fed]:
         """All that is queued, at least one event, for one commit; nothing once all is decided and it must end."""
-        while not (self._fed or self._stopping or self._broken):
+        while not (self._fed or self._ending or self._broken):
             self._due.clear()
             await self._due.wait()
         if self._broken:
@@ -202,7 +204,7 @@ class Runner:
 
     def _carry_out(self, command: Perform) -> None:
         repair = command.repair
-        if self._stopping:
+        if self._parking:
             log.info("step.parked", step=str(repair.step), repair=repair.id)
             return
         task = self._spawn(self._perform(command), f"{repair.step} of repair {repair.id} on {repair.root}")
@@ -223,7 +225,7 @@ class Runner:
         if self._wake:
             self._wake.cancel()
             self._wake = None
-        if decision is not None and decision.wake_at is not None and not self._stopping:
+        if decision is not None and decision.wake_at is not None and not self._parking:
             delay = (decision.wake_at - self._clock.now()).total_seconds()
             self._wake = asyncio.get_running_loop().call_later(max(SOONEST, delay), self.feed, Woken())
 
