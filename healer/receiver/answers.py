@@ -73,8 +73,8 @@ async def plain_errors(request: web.Request, handler: Any) -> web.StreamResponse
         return _refusal(400, "bad_request", f"the body is not what its head says: {error}")
     except StoreError as error:
         return _refusal(503, "not_stored", str(error))
-    except ConnectionError:
-        raise  # Whoever asked is gone.
+    except ConnectionError:  # whoever asked is gone, and nobody reads this
+        return _refusal(400, "cut_off", "the request ended before its body did")
     except Exception:
         # The route and not the path: there may be a secret in what a sender put there.
         route = request.match_info.route.resource

@@ -1,0 +1,131 @@
+"""A listener as the daemon opens it, in front of a real kernel and a store in memory, in one loop with the test."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from healer.alarms.alertmanager import Alertmanager
+from healer.core.event import Listed, PoliciesLoaded, Snapped, Started
+from healer.core.kernel import Kernel
+from healer.core.step import Report
+from healer.core.turn import Perform
+from healer.ports import FiledAlarm
+from healer.receiver import alarms, servers
+from healer.receiver.alarms import Intake, Source, hashed
+from healer.runner import Runner
+from healer.stores.memory import Memory
+from healer.telemetry import Telemetry
+from healer.writer import Writer
+from tests.core.driven import POLICY, REPLACE, SHOP, shop
+
+TOKEN = "sesame-and-lilies"
+NOW = datetime(2026, 11, 22, 8, 2, tzinfo=UTC)
+
+
+class LoopClock:
+    """Begins at a fixed moment, so that a test can name it."""
+
+    def __init__(self) -> None:
+        self._began = asyncio.get_running_loop().time()
+
+    def now(self) -> datetime:
+        return NOW + timedelta(seconds=self.elapsed())
+
+    def elapsed(self) -> float:
+        return asyncio.get_running_loop().time() - self._began
+
+
+class Idle:
+    async def perform(self, command: Perform) -> Report:
+        await asyncio.Event().wait()
+        raise AssertionError(command)
+
+
+def spawn(coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    return asyncio.get_running_loop().create_task(coroutine, name=name)
+
+
+@dataclass
+class Desk:
+    runner: Runner
+    writer: Writer
+    telemetry: Telemetry
+    intake: Intake
+    port: int = 0
+    unwell: dict[str, str] = field(default_factory=dict)
+    """Why it is not alive, not ready."""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def filed(self) -> tuple[FiledAlarm, ...]:
+        return await self.writer.read(lambda store: store.alarms())
+
+    async def metrics(self) -> str:
+        text, _ = await self.telemetry.render(self.runner.kernel.state)
+        return text.decode()
+
+
+@asynccontextmanager
+async def core() -> AsyncIterator[tuple[Runner, Writer, Telemetry]]:
+    """The shop is read, and all well in it."""
+    writer = Writer(Memory())
+    await writer.read(lambda store: store.acquire())
+    clock = LoopClock()
+    kernel = Kernel(await writer.read(lambda store: store.load()), b"n")
+    telemetry = Telemetry(clock, ["here"], ["alertmanager"])
+    runner = Runner(kernel, writer, Idle(), clock=clock, spawn=spawn, observers=[telemetry])
+    runner.start()
+    for event in (
+        PoliciesLoaded((POLICY,), {"replace": REPLACE}),
+        Started(),
+        Snapped(shop()),
+        Listed("here", frozenset({SHOP})),
+    ):
+        await runner.decide(event)
+    try:
+        yield runner, writer, telemetry
+    finally:
+        await runner.stop(1)
+        await writer.close()
+
+
+@asynccontextmanager
+async def opened(idle: float = servers.IDLE, **other: Any) -> AsyncIterator[Desk]:
+    """`other` replaces fields of the intake. Source `alertmanager` wants the token, source `open` none."""
+    async with core() as (runner, writer, telemetry):
+        clock = LoopClock()
+        parser, unwell = Alertmanager(), dict[str, str]()
+        intake = Intake(
+            sources={"alertmanager": Source(parser, hashed(TOKEN)), "open": Source(parser, None)},
+            accept=runner.accept,
+            now=clock.now,
+            metrics=lambda accept: telemetry.render(runner.kernel.state, accept),
+            alive=lambda: unwell.get("alive"),
+            ready=lambda: unwell.get("ready") or runner.unstored,
+            telemetry=telemetry,
+        )
+        desk = Desk(runner, writer, telemetry, replace(intake, **other), unwell=unwell)
+        server = await servers.on_tcp(alarms.application(desk.intake), "127.0.0.1", 0, idle)
+        desk.port = server.port
+        try:
+            yield desk
+        finally:
+            await server.close()
+
+
+async def said(port: int, request: bytes, within: float = 5) -> bytes:
+    """All that is answered to these bytes, until the other side closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(request)
+        async with asyncio.timeout(within):
+            return await reader.read()
+    finally:
+        writer.close()
