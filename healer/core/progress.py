@@ -137,6 +137,8 @@ def proceed(turn: Turn, repair: Repair) -> None:
 def _begin(turn: Turn, repair: Repair, step: Step) -> None:
     """Commit to a step; before one that mutates, look once more whether it is still wanted."""
     before, repair = repair, begin(repair, step)
+    if step is Step.FOLLOW and repair.resumed:
+        repair = replace(repair, deadline=admission.deadline(turn, turn.members(repair)))
     if NATURE[step].mutates and step is not Step.UNMARK:
         objection = _objection(turn, repair)
         if objection is not None:
@@ -163,22 +165,25 @@ def _objection(turn: Turn, repair: Repair) -> Failed | None:
 def failed(turn: Turn, repair: Repair, failure: Failed, *, still_marked: bool = False) -> None:
     repair = _untouched(turn, repair, failure.failure)
     then = on_failure(repair, failure, still_marked=still_marked)
-    if then is Then.AGAIN and turn.now >= repair.deadline and repair.step is not Step.UNMARK:
+    if then is Then.AGAIN and turn.now >= repair.deadline and repair.expires:
         expired = Failed(Failure.EXPIRED, f"out of time at {repair.step}: {failure.detail}")
         then, failure = on_failure(repair, expired), expired
     note = {"step": repair.step, "failure": failure.failure, "detail": failure.detail}
     match then:
         case Then.AGAIN:
             after = failure.retry_after or back_off(repair.tries)
-            turn.keep_repair(wait(repair, turn.now + after, failed=True), "stumbled", note)
+            waiting = wait(repair, turn.now + after, failure.detail, failed=True)
+            if repair.tries and failure.detail == repair.progress:
+                turn.state.repairs[repair.id] = waiting  # The same as before is no news.
+            else:
+                turn.keep_repair(waiting, "stumbled", note)
         case Then.RECONVERGE:
             # From the mark on: marking again is idempotent, and gives the position that the new update follows.
             again = begin(replace(repair, reconverged=repair.reconverged + 1), Step.MARK)
             turn.perform(turn.keep_repair(again, "reconverging", note))
         case Then.RESUME:
-            later = admission.deadline(turn, turn.members(repair))
-            again = replace(repair, resumed=repair.resumed + 1, deadline=later)
-            _begin(turn, turn.keep_repair(again, "resuming", note), Step.CONVERGE)
+            again = turn.keep_repair(replace(repair, resumed=repair.resumed + 1), "resuming", note)
+            _begin(turn, again, Step.CONVERGE)
         case Then.UNWIND:
             unwinding = begin(replace(repair, ending=Ending(failure.failure, failure.detail)), Step.UNMARK)
             turn.perform(turn.keep_repair(unwinding, "unwinding", note))
@@ -203,7 +208,7 @@ def _untouched(turn: Turn, repair: Repair, failure: Failure) -> Repair:
 
 def woken(turn: Turn, repair: Repair) -> None:
     """A step that was put off is due again, or out of time."""
-    if turn.now >= repair.deadline and repair.step is not Step.UNMARK:
+    if turn.now >= repair.deadline and repair.expires:
         failed(turn, repair, Failed(Failure.EXPIRED, f"out of time at {repair.step}: {repair.progress}"))
         return
     again = begin(repair, repair.step)

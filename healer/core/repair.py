@@ -78,6 +78,11 @@ class Repair:
         return Step.CONVERGE in self.began or Step.POWER in self.began
 
     @property
+    def expires(self) -> bool:
+        """Whether the present step is given up once time is over: not while something may stay marked, or half done."""
+        return self.step is not Step.UNMARK and not (self.resumed and self.step is Step.CONVERGE)
+
+    @property
     def is_open(self) -> bool:
         return self.closed_at is None
 
