@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any, TypeVar
 
 import msgspec
@@ -31,7 +32,11 @@ class RefusedError(Exception):
 
 
 def answer(body: Any, status: int = 200) -> web.Response:
-    return web.Response(body=_ENCODER.encode(body) + b"\n", status=status, content_type="application/json")
+    try:
+        text = _ENCODER.encode(body)
+    except UnicodeEncodeError:  # half of a surrogate pair, out of some cloud: JSON can spell it, UTF-8 cannot
+        text = json.dumps(msgspec.to_builtins(body)).encode()
+    return web.Response(body=text + b"\n", status=status, content_type="application/json")
 
 
 async def read_body(request: web.Request) -> bytes:

@@ -12,7 +12,7 @@ from enum import IntEnum
 
 from aiohttp import web
 
-_CREDENTIALS = struct.Struct("3i")
+_CREDENTIALS = struct.Struct("iII")
 """pid, uid, gid: `struct ucred` of Linux."""
 
 

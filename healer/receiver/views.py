@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from healer.core.change import Pause
@@ -19,7 +19,9 @@ from healer.ports import Entry, FiledAlarm
 
 def moment(at: datetime | None) -> str | None:
     """ISO 8601, UTC, to the millisecond."""
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z") if at else None
+    if at is None:
+        return None
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def incident(one: Incident) -> dict[str, Any]:

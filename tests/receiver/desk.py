@@ -1,4 +1,4 @@
-"""A listener as the daemon opens it, in front of a real kernel and a store in memory, in one loop with the test."""
+"""The listeners as the daemon opens them, before a real kernel and a store in memory, in one loop with the test."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from healer.core.turn import Perform
 from healer.ports import FiledAlarm
 from healer.receiver import alarms, servers
 from healer.receiver.alarms import Intake, Source, hashed
-from healer.runner import Runner
+from healer.runner import Observer, Runner
 from healer.stores.memory import Memory
 from healer.telemetry import Telemetry
 from healer.writer import Writer
@@ -73,14 +73,14 @@ class Desk:
 
 
 @asynccontextmanager
-async def core() -> AsyncIterator[tuple[Runner, Writer, Telemetry]]:
-    """The shop is read, and all well in it."""
+async def core(*observers: Observer) -> AsyncIterator[tuple[Runner, Writer, Telemetry]]:
+    """The shop is read, and all well in it. No step that is performed ever ends by itself."""
     writer = Writer(Memory())
     await writer.read(lambda store: store.acquire())
     clock = LoopClock()
     kernel = Kernel(await writer.read(lambda store: store.load()), b"n")
     telemetry = Telemetry(clock, ["here"], ["alertmanager"])
-    runner = Runner(kernel, writer, Idle(), clock=clock, spawn=spawn, observers=[telemetry])
+    runner = Runner(kernel, writer, Idle(), clock=clock, spawn=spawn, observers=[telemetry, *observers])
     runner.start()
     for event in (
         PoliciesLoaded((POLICY,), {"replace": REPLACE}),
@@ -92,7 +92,7 @@ async def core() -> AsyncIterator[tuple[Runner, Writer, Telemetry]]:
     try:
         yield runner, writer, telemetry
     finally:
-        await runner.stop(1)
+        await runner.stop(0.05)
         await writer.close()
 
 
