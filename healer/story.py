@@ -2,151 +2,218 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 Entry = Mapping[str, Any]
 """As the API gives it: seq, at, kind, incident, repair, body."""
+Body = Mapping[str, Any]
+_Says = Callable[[Body, Body], str]
+
+LONG = timedelta(minutes=1)
+"""A look again that is nearer than this is no news to a person."""
+
+_PROCESS = re.compile(r"[0-9a-f-]{36}:([0-9]+):[0-9]+")
+
+
+class Teller:
+    """Makes a line of each entry, as they come: when it was, how long after the one before, and what it says."""
+
+    def __init__(self, zero: datetime | None = None) -> None:
+        """Time is counted in seconds since `zero`; without one it is the time of day, UTC."""
+        self._zero = zero
+        self._before: datetime | None = None
+        self.indent = 20 if zero else 25
+        """Columns to the left of what a line says, and two for what belongs to a repair."""
+
+    def line(self, entry: Entry) -> str:
+        at = datetime.fromisoformat(entry["at"])
+        before, self._before = self._before, at
+        when = f"{(at - self._zero).total_seconds():6.2f}s" if self._zero else f"{at:%H:%M:%S.%f}"[:-3]
+        passed = f"+{(at - before).total_seconds():.2f}s" if before else ""
+        return f"{when} {passed:>8}  {sentence(entry)}"
 
 
 def tell(entries: Iterable[Entry]) -> Iterator[str]:
-    """`12:00:01.250  +0.8s  what happened`; the second column is the time since the entry before."""
-    before: datetime | None = None
+    """All of them, with a line of its own for each day."""
+    teller, day = Teller(), ""
     for entry in entries:
-        at = datetime.fromisoformat(entry["at"])
-        passed = f"+{(at - before).total_seconds():.1f}s" if before else ""
-        before = at
-        yield f"{at:%H:%M:%S}.{at.microsecond // 1000:03d}  {passed:>8}  {sentence(entry)}"
+        if entry["at"][:10] != day:
+            day = entry["at"][:10]
+            yield f"{day} (UTC)"
+        yield teller.line(entry)
 
 
 def sentence(entry: Entry) -> str:
     """What one entry says. A kind that is not known here is shown as it is, never left out."""
-    body = entry["body"]
+    body = {**entry["body"], "at": entry["at"]}
     note = body.get("note", {})
-    said = _SENTENCES.get(entry["kind"])
-    return said(body, note) if said else f"{entry['kind']} {note or body}"
+    said = SENTENCES.get(entry["kind"])
+    return said(body, note) if said else f"{entry['kind']}: {note or entry['body']}"
 
 
-def _name(body: Mapping[str, Any]) -> str:
+def short(physical_id: str | None) -> str:
+    """What a person calls it: a process of the embedded engine by its pid, all else by the whole id."""
+    process = _PROCESS.fullmatch(physical_id or "")
+    return f"pid {process[1]}" if process else physical_id or "nothing"
+
+
+def planned(replaced: Iterable[str], touched: Iterable[tuple[str, str, str]]) -> str:
+    """`db is replaced; api is updated (wires refers to db)`. Touched: path, effect, why."""
+    gives_up = [f"{path} is replaced" for path in replaced]
+    return "; ".join(gives_up + [f"{path} is {effect} ({why})" for path, effect, why in touched])
+
+
+def _plan(body: Body) -> str:
+    plan = body.get("plan") or {"condemned": (), "touched": ()}
+    touched = ((one["path"], one["effect"], one["via"]) for one in plan["touched"])
+    return planned((one["path"] for one in plan["condemned"]), touched)
+
+
+def _name(body: Body) -> str:
     target = body.get("target") or {}
     return f"{target.get('stack')}/{target.get('path')}"
 
 
-def _opened(body: Mapping[str, Any], note: Mapping[str, Any]) -> str:
-    return f"{_name(body)} fails ({note['symptom']}): {note['detail']} [{note['source']}]"
+def _opened(body: Body, note: Body) -> str:
+    kind, _, name = note["source"].partition(":")
+    if kind == "operator":
+        return f"{name} asks for {_name(body)} to be healed: {note['detail']}"
+    return f"{_name(body)} fails, {note['symptom']}: {note['detail']} [{note['source']}]"
 
 
-def _held(body: Mapping[str, Any], note: Mapping[str, Any]) -> str:
-    return f"{_name(body)} is held, {note['reason']}: {note['sentence']}"
+def _held(body: Body, note: Body) -> str:
+    return f"{_name(body)} is held, {note['reason']}: {note['sentence']}{_again(body)}"
 
 
-def _would_heal(body: Mapping[str, Any], note: Mapping[str, Any]) -> str:
-    return f"{_name(body)} would be healed by {note['action']}: {_planned(body)}"
+def _again(body: Body) -> str:
+    """When it is looked at again, where that is not soon."""
+    moment = (body.get("refusal") or {}).get("look_again")
+    if moment is None:
+        return ""
+    again, now = datetime.fromisoformat(moment), datetime.fromisoformat(body["at"])
+    return f"; looked at again at {again:%H:%M:%S}" if again - now >= LONG else ""
 
 
-def _incident_admitted(body: Mapping[str, Any], note: Mapping[str, Any]) -> str:
-    return f"{_name(body)} passes every gate: {note['action']}"
+def _would_heal(body: Body, note: Body) -> str:
+    would = f"{note['action']} it: {_plan(body)}".rstrip(": ")
+    return f"{_name(body)} is left alone, for policy {body['policy']} only observes; auto would {would}"
 
 
-def _repair_admitted(body: Mapping[str, Any], _: Mapping[str, Any]) -> str:
-    return f"repair of {body['root']['stack']} begins: {_planned(body)}"
+def _incident_admitted(body: Body, note: Body) -> str:
+    return f"{_name(body)} passes every guardrail; policy {body['policy'] or '(none)'} says: {note['action']}"
 
 
-def _planned(body: Mapping[str, Any]) -> str:
-    plan = body.get("plan")
-    if not plan:
-        return "no plan is needed"
-    gives_up = ", ".join(one["path"] for one in plan["condemned"])
-    follows = "".join(f"; {one['path']} is {one['effect']} ({one['via']})" for one in plan["touched"])
-    return f"replace {gives_up}{follows}"
+def _repair_admitted(body: Body, _: Body) -> str:
+    return f"repair of {body['root']['stack']} begins: {_plan(body) or body['action']}"
 
 
 _BEGUN = {
-    "mark": "mark it unhealthy, by its physical id",
-    "preview": "preview the update: nothing else may move",
+    "mark": "say that it is unhealthy, by its physical id",
+    "preview": "see that nothing else would be replaced",
     "unmark": "take back what is still marked",
-    "converge": "ask the engine for one update of the root stack",
+    "converge": "ask for one update of the root stack",
     "follow": "the update has begun",
-    "prove": "the update is over; read what came of it",
+    "prove": "the update has ended; read what came of it",
     "power": "restart it",
     "notify": "tell somebody",
 }
+_PROVEN = {
+    "replace": "it is replaced, and all that refers to it names the new one",
+    "reboot": "the restart was carried out",
+    "notify": "somebody was told",
+}
+"""What the end of a repair proves, by its action."""
 
 
-def _stepped(_: Mapping[str, Any], note: Mapping[str, Any]) -> str:
-    return f"  {note['step']}: {_BEGUN.get(note['step'], note['step'])}"
+def _stepped(_: Body, note: Body) -> str:
+    return f"  {note['step']}: {_BEGUN.get(note['step'], 'begun')}"
 
 
-def _progressed(_: Mapping[str, Any], note: Mapping[str, Any]) -> str:
+def _progressed(_: Body, note: Body) -> str:
     return f"  {note['step']}: {note['progress']}"
 
 
-def _stumbled(_: Mapping[str, Any], note: Mapping[str, Any]) -> str:
-    return f"  {note['step']} did not succeed ({note['failure']}): {note['detail']}; again soon"
+def _stumbled(_: Body, note: Body) -> str:
+    return f"  {note['step']} did not succeed, {note['failure']}: {note['detail']}; it is tried again"
 
 
-def _unwinding(_: Mapping[str, Any], note: Mapping[str, Any]) -> str:
-    return f"  {note['step']} failed ({note['failure']}): {note['detail']}; what is marked is un-marked"
+def _unwinding(_: Body, note: Body) -> str:
+    return f"  {note['step']} failed, {note['failure']}: {note['detail']}; what is marked is un-marked"
 
 
-def _ended(_: Mapping[str, Any], note: Mapping[str, Any]) -> str:
-    if not note.get("failure"):
-        return "  the repair is over, and proven"
-    return f"  the repair ended without success ({note['failure']}): {note['detail']}"
+def _ended(body: Body, note: Body) -> str:
+    if note.get("failure"):
+        return f"  the repair ended without success, {note['failure']}: {note['detail']}"
+    return f"  proven: {_PROVEN.get(body['action'], 'all its steps succeeded')}"
 
 
-def _remediated(body: Mapping[str, Any], note: Mapping[str, Any]) -> str:
-    return f"{_name(body)} is {note['successor']} now; it is done when it is seen healthy"
+def _remediated(body: Body, note: Body) -> str:
+    return f"{_name(body)} is {short(note['successor'])} now; it is healed once it has been seen healthy"
 
 
-def _climbed(body: Mapping[str, Any], note: Mapping[str, Any]) -> str:
-    return f"{_name(body)}: {note['why'] or 'that is all of this rung'}; next: {note['next']}"
+def _climbed(body: Body, note: Body) -> str:
+    why = note["why"] or "to tell somebody is no remedy"
+    return f"{_name(body)} is not healed: {why}; next: {note['next']}"
 
 
-def _exhausted(body: Mapping[str, Any], note: Mapping[str, Any]) -> str:
+def _exhausted(body: Body, note: Body) -> str:
     return f"{_name(body)} needs a person: {note['why'] or 'every remediation was tried'}"
 
 
-def _demanded(body: Mapping[str, Any], note: Mapping[str, Any]) -> str:
+def _demanded(body: Body, note: Body) -> str:
     return f"{note['who']} asks for {_name(body)} to be healed now: {note['why']}"
 
 
-def _overridden(body: Mapping[str, Any], note: Mapping[str, Any]) -> str:
-    return f"{note['who']} overrides for {_name(body)}: {', '.join(note['gates'])}"
+def _overridden(body: Body, note: Body) -> str:
+    return f"for {note['who']}, {_name(body)} is healed in spite of {', '.join(note['gates'])}"
+
+
+def _emptied(body: Body, note: Body) -> str:
+    return f"{_name(body)} is gone, and what should take its place is {note['status']}: {note['reason']}"
+
+
+def _freed(body: Body, note: Body) -> str:
+    return f"{_name(body)} is looked at anew: the incident of {note['cause']}, which it requires, is over"
 
 
 _ENDS = {
     "healed": "is healed: verified by {by}",
     "recovered": "came back by itself",
-    "superseded": "was replaced by somebody else",
-    "gone": "is not there any more",
+    "superseded": "was replaced by somebody else, and is {now} now",
+    "gone": "is not there any more: {detail}",
     "cancelled": "is called off: what had asked for it was taken back",
     "released": "was let go of by {who}",
 }
 
 
-def _closed(body: Mapping[str, Any], note: Mapping[str, Any]) -> str:
-    end = _ENDS[note["outcome"]]
-    return f"{_name(body)} {end.format_map({'by': note.get('by', ''), 'who': note.get('who', '')})}"
+def _closed(body: Body, note: Body) -> str:
+    words = {"by": "", "who": "", "detail": "", **note, "now": short(note.get("successor"))}
+    return f"{_name(body)} {_ENDS[note['outcome']].format_map(words)}"
 
 
-def _alarm(word: str) -> Any:
-    return lambda body, _: f"an alarm was {word}: {body['detail']}"
+def _alarm(word: str) -> _Says:
+    def said(body: Body, _: Body) -> str:
+        return f"an alarm from {body['identity'].partition('|')[0]} was {word}: {body['detail']}"
+
+    return said
 
 
-_SENTENCES: Mapping[str, Any] = {
+def _paused(body: Body, _: Body) -> str:
+    until = f" until {datetime.fromisoformat(body['until']):%H:%M:%S}" if body.get("until") else ""
+    return f"{body['who']} paused {body['scope']}{until}: {body['why']}"
+
+
+SENTENCES: Mapping[str, _Says] = {
     "incident.opened": _opened,
     "incident.held": _held,
     "incident.would_heal": _would_heal,
     "incident.admitted": _incident_admitted,
     "incident.overridden": _overridden,
-    "incident.emptied": lambda body, note: (
-        f"{_name(body)} is gone, and what should take its place is {note['status']}: {note['reason']}"
-    ),
-    "incident.freed": lambda body, note: (
-        f"{_name(body)} is looked at again: {note['cause']}, which it requires, is over"
-    ),
+    "incident.emptied": _emptied,
+    "incident.freed": _freed,
     "incident.demanded": _demanded,
     "incident.remediated": _remediated,
     "incident.climbed": _climbed,
@@ -168,6 +235,7 @@ _SENTENCES: Mapping[str, Any] = {
     "alarm.ambiguous": _alarm("ambiguous"),
     "alarm.stale": _alarm("stale"),
     "alarm.unowned": _alarm("unowned"),
-    "pause.set": lambda body, _: f"{body['who']} paused {body['scope']}: {body['why']}",
+    "pause.set": _paused,
     "pause.lifted": lambda body, _: f"{body['lifted_by']} resumed {body['scope']}",
 }
+"""By kind of entry; a test holds it to the kinds that there are."""
