@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import pwd
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -21,10 +23,10 @@ class NoDaemonError(HealerError):
 
 
 class RefusedError(HealerError):
-    """The daemon said no, in words."""
+    """The daemon said no, in words; where it could not tell what was meant, with all that may be."""
 
-    def __init__(self, status: int, reason: str, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, status: int, reason: str, message: str, candidates: Sequence[str] = ()) -> None:
+        super().__init__(f"{message}: {', '.join(candidates)}" if candidates else message)
         self.status = status
         self.reason = reason
 
@@ -61,7 +63,11 @@ class Client:
             response = connection.getresponse()
             answer = json.loads(response.read())
         except PermissionError as error:
-            raise NoDaemonError(f"you may not open {self._path}; the daemon's user and root may") from error
+            raise NoDaemonError(
+                f"user {_me()} may not open {self._path}: ask as root, or as the daemon's own user"
+            ) from error
+        except TimeoutError as error:
+            raise NoDaemonError(f"the daemon at {self._path} has not answered for {TIMEOUT:.0f} s") from error
         except OSError as error:
             raise NoDaemonError(
                 f"no daemon answers at {self._path} ({error.strerror or error}); "
@@ -72,8 +78,18 @@ class Client:
         finally:
             connection.close()
         if response.status >= 400:
-            refused = answer.get("error", {})
-            raise RefusedError(
-                response.status, refused.get("reason", "refused"), refused.get("message", response.reason)
-            )
+            raise _refused(response.status, response.reason, answer)
         return answer
+
+
+def _refused(status: int, phrase: str, answer: Any) -> RefusedError:
+    said = answer.get("error", {}) if isinstance(answer, dict) else {}
+    message = said.get("message", phrase)
+    return RefusedError(status, said.get("reason", "refused"), message, said.get("candidates", ()))
+
+
+def _me() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())

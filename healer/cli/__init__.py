@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol
@@ -18,15 +19,26 @@ from healer.ports import HealerError
 
 OK, FAILED, USAGE = 0, 1, 2
 
+INCIDENT = "its id, a unique beginning of it, or STACK/RESOURCE for the latest there"
+
 DEFAULT_CONFIG = "/etc/healer/config.yaml"
 DEFAULT_SOCKET = "/run/healer/api.sock"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """0: done. 1: it was tried and did not work, or there is no daemon. 2: what was asked for makes no sense."""
-    options = _parser().parse_args(arguments)
+    typed = sys.argv[1:] if arguments is None else list(arguments)
+    parser, words = _parser()
+    if not typed:
+        parser.print_help(sys.stderr)
+        return USAGE
+    if not typed[0].startswith("-") and typed[0] not in words:
+        print(f"healer: there is no word {typed[0]!r}{_meant(typed[0], words)}", file=sys.stderr)
+        return USAGE
+    options = parser.parse_args(typed)
     try:
-        return int(options.word(options))
+        done = int(options.word(options))
+        sys.stdout.flush()  # Where nobody reads any more, it shows here, and not when Python ends.
     except RefusedError as error:
         print(f"healer: {error}", file=sys.stderr)
         return USAGE if error.status in {400, 404, 409} else FAILED
@@ -41,17 +53,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
     except KeyboardInterrupt:
         return 130
+    return done
 
 
-def _parser() -> argparse.ArgumentParser:
+def _meant(typed: str, words: Collection[str]) -> str:
+    close = get_close_matches(typed, words, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; there are: {', '.join(words)}"
+
+
+def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
+    """And the words that it knows."""
     parser = argparse.ArgumentParser(
-        prog="healer", description="Notices what died in an orchestrated stack, and has it replaced."
+        prog="healer",
+        description="Notices what died in an orchestrated stack, has it replaced, and makes sure that it was.",
+        epilog="`healer WORD --help` says more of a word. 0: done; 1: tried, and it did not work, or no daemon "
+        "answers; 2: what was asked for makes no sense.",
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=15),
     )
     parser.add_argument("--version", action="version", version=f"healer {__version__}")
     words = parser.add_subparsers(title="words", required=True, metavar="WORD")
 
     run = _word(words, "run", "daemon:run", "run the daemon, as systemd starts it")
-    run.add_argument("--config", type=Path, default=Path(DEFAULT_CONFIG), metavar="FILE")
+    _configured(run)
 
     demo = _word(words, "demo", "local:demo", "break a small stack of real processes, and watch it heal")
     demo.add_argument(
@@ -64,21 +87,24 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--keep", action="store_true", help="go on afterwards, to break things yourself and watch"
     )
+    demo.add_argument(
+        "--observe", action="store_true", help="under `mode: observe`: see what would be done, and 1 for it"
+    )
 
     check = _word(words, "check", "local:check", "read config and policies; every mistake at once")
-    check.add_argument("--config", type=Path, default=Path(DEFAULT_CONFIG), metavar="FILE")
-    check.add_argument("--json", action="store_true", help="print JSON")
+    _configured(check)
+    _as_json(check)
 
     _asking(words, "status", "ask:status", "how the daemon is")
     _asking(words, "stacks", "ask:stacks", "the stacks, and what stands in them")
     incidents = _asking(words, "incidents", "ask:incidents", "what fails, and what is done about it")
     incidents.add_argument("--all", action="store_true", help="closed ones too")
-    show = _asking(words, "show", "ask:show", "the whole story of one incident")
-    show.add_argument("incident", metavar="INCIDENT", help="its id, or a unique beginning of it")
+    show = _asking(words, "show", "show:show", "the whole story of one incident")
+    show.add_argument("incident", metavar="INCIDENT", help=INCIDENT)
     _asking(words, "alarms", "ask:alarms", "the alarms that came, and what became of them")
 
     heal = _asking(words, "heal", "ask:heal", "heal one resource now")
-    heal.add_argument("stack", metavar="STACK")
+    heal.add_argument("stack", metavar="STACK", help="the name or id of a root stack")
     heal.add_argument(
         "resource", metavar="RESOURCE", help="its path, such as group/0/server, or its unique name"
     )
@@ -96,14 +122,13 @@ def _parser() -> argparse.ArgumentParser:
     resume = _asking(words, "resume", "ask:resume", "take a pause back")
     resume.add_argument("scope", metavar="SCOPE", nargs="?", default="all", help="its scope, or its id")
     release = _asking(words, "release", "ask:release", "let go of one incident")
-    release.add_argument("incident", metavar="INCIDENT")
+    release.add_argument("incident", metavar="INCIDENT", help=INCIDENT)
 
-    release_all = _word(
-        words, "release-all", "local:release_all", "take back our marks, with the daemon dead"
-    )
-    release_all.add_argument("--config", type=Path, default=Path(DEFAULT_CONFIG), metavar="FILE")
-    release_all.add_argument("--json", action="store_true", help="print JSON")
-    return parser
+    summary = "take back every mark that healer set, with the daemon dead"
+    release_all = _word(words, "release-all", "local:release_all", summary)
+    _configured(release_all)
+    _as_json(release_all)
+    return parser, words.choices
 
 
 class _Words(Protocol):
@@ -125,10 +150,23 @@ def _asking(words: _Words, name: str, where: str, summary: str) -> argparse.Argu
     parser.set_defaults(word=lambda options: ask(Client(options.socket), options))
     socket = os.environ.get("HEALER_SOCKET", DEFAULT_SOCKET)
     parser.add_argument(
-        "--socket", type=Path, default=Path(socket), metavar="PATH", help="of the daemon's API"
+        "--socket",
+        type=Path,
+        default=Path(socket),
+        metavar="PATH",
+        help=f"of the daemon's API; default: HEALER_SOCKET, or {DEFAULT_SOCKET}",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    _as_json(parser)
     return parser
+
+
+def _configured(parser: argparse.ArgumentParser) -> None:
+    default = Path(DEFAULT_CONFIG)
+    parser.add_argument("--config", type=Path, default=default, metavar="FILE", help=f"default: {default}")
+
+
+def _as_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _later(where: str) -> Callable[..., int]:

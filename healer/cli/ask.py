@@ -4,27 +4,47 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+from healer.cli.phrases import count, moment, since
+from healer.cli.show import find, outcome
 from healer.client import Client
-from healer.story import tell
+from healer.paper import say, table
+from healer.story import planned, short
+
+DECIDED_WITHIN = 5.0
+"""Seconds that `heal` waits to see whether a guardrail refuses; reading the stack takes most of it."""
 
 
 def status(client: Client, options: argparse.Namespace) -> int:
     answer = client.get("/v1/status")
     if options.json:
         return _json(answer)
-    print(f"healer {answer['version']}, pid {answer['pid']}, up since {_clock(answer['started_at'])}")
-    for cloud in answer["clouds"]:
-        print(f"  cloud {cloud['name']}: " + (f"cannot be read: {cloud['why']}" if cloud["why"] else "read"))
+    say(f"healer {answer['version']}, pid {answer['pid']}, up {since(answer['started_at'])}")
+    facts = [("port", f"{answer['port']}, for alarms and metrics")]
+    facts += [
+        (f"cloud {cloud['name']}", f"cannot be read: {cloud['why']}" if cloud["why"] else "is read")
+        for cloud in answer["clouds"]
+    ]
     if answer["stopped"]:
-        print(f"  stopped: {answer['stopped']}")
-    for pause in answer["pauses"]:
-        print(f"  paused: {pause['scope']} by {pause['who']}: {pause['why']}")
-    print(f"  {answer['incidents']} open incidents, {answer['repairs']} repairs under way")
+        facts.append(("stopped", f"{answer['stopped']}: nothing is touched"))
+    if answer["unstored"]:
+        facts.append(("not stored", f"{answer['unstored']}: nothing is done until it can be"))
+    facts += [(f"paused {pause['scope']}", _paused(pause)) for pause in answer["pauses"]]
+    facts.append(("open", count(answer["incidents"], "incident")))
+    facts.append(("under way", count(answer["repairs"], "repair")))
+    width = max(len(label) for label, _ in facts)
+    for label, text in facts:
+        say(f"  {label:<{width}}  {text}", width + 4)
     return 0
+
+
+def _paused(pause: Mapping[str, Any]) -> str:
+    until = f"until {moment(pause['until'])} UTC" if pause["until"] else "until resumed"
+    return f"by {pause['who']} {until}: {pause['why']}"
 
 
 def stacks(client: Client, options: argparse.Namespace) -> int:
@@ -32,76 +52,67 @@ def stacks(client: Client, options: argparse.Namespace) -> int:
     if options.json:
         return _json(answer)
     for stack in answer["stacks"]:
-        print(f"{stack['cloud']}/{stack['name']}  {stack['status']}")
-        rows = [
-            (
-                f"  {r['path']}",
-                r["type"],
-                r["health"],
-                r["physical_id"],
-                r["policy"] or (f"contested by {', '.join(r['contested_by'])}" if r["contested_by"] else "-"),
-                r["incident"] or "-",
-            )
-            for r in stack["resources"]
-            if not r["is_stack"]
-        ]
-        _table(("  RESOURCE", "TYPE", "HEALTH", "PHYSICAL ID", "POLICY", "INCIDENT"), rows)
+        say(f"{stack['cloud']}/{stack['name']}  {stack['status']}")
+        rows = [_standing(one) for one in stack["resources"] if not one["is_stack"]]
+        table(("  RESOURCE", "TYPE", "HEALTH", "POLICY", "ID"), rows)
     for cloud in answer["unreachable"]:
-        print(f"{cloud['cloud']}: cannot be read: {cloud['why']}")
+        say(f"{cloud['cloud']}  cannot be read: {cloud['why']}")
     if not answer["stacks"] and not answer["unreachable"]:
-        print("There are no stacks.")
+        say("There are no stacks.")
     return 0
+
+
+def _standing(one: Mapping[str, Any]) -> tuple[str, ...]:
+    """A status is told where it is not what everybody expects of it; so is an owner that is not the only one."""
+    health = one["health"] if one["status"].endswith("_COMPLETE") else f"{one['health']}, {one['status']}"
+    owner = f"contested: {', '.join(one['contested_by'])}" if one["contested_by"] else one["policy"] or "-"
+    return (f"  {one['path']}", one["type"], health, owner, short(one["physical_id"]))
 
 
 def incidents(client: Client, options: argparse.Namespace) -> int:
     answer = client.get("/v1/incidents", open=None if options.all else 1)
     if options.json:
         return _json(answer)
+    repairs = {one["id"]: one for one in client.get("/v1/repairs")["repairs"]}
     rows = [
         (
-            one["id"],
             f"{one['stack']}/{one['resource']}",
-            one["outcome"] or one["state"],
-            _clock(one["opened_at"]),
-            f"{one['refusal']['reason']}: {one['refusal']['sentence']}"
-            if one["refusal"]
-            else one["detail"] or one["symptom"],
+            outcome(one),
+            moment(one["opened_at"]),
+            since(one["opened_at"], one["closed_at"]),
+            one["id"],
+            _why(one, repairs.get(one["repair"])),
         )
         for one in answer["incidents"]
     ]
     if rows:
-        _table(("INCIDENT", "RESOURCE", "STATE", "OPENED (UTC)", "WHY"), rows)
+        table(("RESOURCE", "STATE", "SINCE (UTC)", "FOR", "INCIDENT", "WHY"), rows)
     else:
-        print("There are none." if options.all else "Nothing fails. (--all shows closed incidents.)")
+        say("There was none." if options.all else "Nothing fails. (--all shows what is over.)")
     return 0
 
 
-def show(client: Client, options: argparse.Namespace) -> int:
-    answer = client.get(f"/v1/incidents/{quote(options.incident, safe='')}")
-    if options.json:
-        return _json(answer)
-    one = answer["incident"]
-    print(f"Incident {one['id']}: {one['stack']}/{one['resource']} ({one['type']}) on {one['cloud']}")
-    print(f"State    {one['outcome'] or one['state']}, policy {one['policy'] or 'none'}")
-    print(f"Failed   {one['physical_id']}")
-    if one["successor"]:
-        print(f"Now      {one['successor']}")
-    if one["refusal"]:
-        refusal = one["refusal"]
-        print(f"Held     {refusal['reason']}: {refusal['sentence']}")
-        print(f"         looked at again {_clock(refusal['look_again'])}")
-    if one["requested_by"]:
-        request = one["requested_by"]
-        overrides = f", overriding {', '.join(request['overrides'])}" if request["overrides"] else ""
-        print(f"Asked    by {request['who']}: {request['why']}{overrides}")
-    for replaced in (one["plan"] or {}).get("replaces", ()):
-        print(f"Plan     replace {replaced['resource']} ({replaced['physical_id']})")
-    for touched in (one["plan"] or {}).get("touches", ()):
-        print(f"         {touched['resource']} is {touched['effect']}: {touched['why']}")
-    print()
-    for line in tell(answer["story"]):
-        print(line)
-    return 0
+def _why(one: Mapping[str, Any], repair: Mapping[str, Any] | None) -> str:
+    """What a person wants to know first: why nothing is done, or else what is done, or else what failed."""
+    failed = f"{one['symptom']}: {one['detail']}"
+    match one["state"]:
+        case "would_heal" if one["plan"]:
+            return f"its policy only observes; else {_planned(one['plan'])}"
+        case "held" | "would_heal" if one["refusal"]:
+            return f"{one['refusal']['reason']}: {one['refusal']['sentence']}"
+        case "remediating" if repair:
+            return f"{repair['action']}, at {repair['step']} {repair['progress'] or ''}".rstrip()
+        case "verifying":
+            return f"{short(one['successor'])} must be seen healthy for a while"
+        case "exhausted":
+            return f"it needs a person; {failed}"
+        case _:
+            return failed
+
+
+def _planned(plan: Mapping[str, Any]) -> str:
+    touched = ((one["resource"], one["effect"], one["why"]) for one in plan["touches"])
+    return planned((one["resource"] for one in plan["replaces"]), touched)
 
 
 def alarms(client: Client, options: argparse.Namespace) -> int:
@@ -110,37 +121,50 @@ def alarms(client: Client, options: argparse.Namespace) -> int:
         return _json(answer)
     rows = [
         (
-            _clock(one["received_at"]),
+            moment(one["received_at"]),
             one["source"],
             one["labels"].get("alertname", one["key"]),
             one["status"],
             one["outcome"] or "waiting",
-            one["detail"] or "",
+            one["detail"] or ("until its cloud can be read" if not one["outcome"] else ""),
         )
         for one in answer["alarms"]
     ]
     if rows:
-        _table(("RECEIVED (UTC)", "SOURCE", "ALARM", "STATUS", "BECAME", "WHY"), rows)
+        table(("RECEIVED (UTC)", "SOURCE", "ALARM", "STATUS", "BECAME", "WHY"), rows)
     else:
-        print("No alarm came.")
+        say("No alarm came.")
     return 0
 
 
 def heal(client: Client, options: argparse.Namespace) -> int:
+    """1 where a guardrail refuses: it was tried, and nothing is done for now."""
     body = {"stack": options.stack, "resource": options.resource, "why": options.why}
     answer = client.post("/v1/heals", body | ({"cloud": options.cloud} if options.cloud else {}))
+    if answer["incident"] is None:
+        say("It was dealt with at once. See: healer incidents --all")
+        return 0
+    one = _decided(client, answer["incident"])
     if options.json:
-        return _json(answer)
-    one = answer["incident"]
-    if answer["already"]:
-        print(f"It is being healed already: healer show {one['id']}")
-    elif one is None:
-        print("It was dealt with at once: healer incidents --all")
+        _json({**answer, "incident": one})
+    elif answer["already"]:
+        say(f"It is being healed already. See: healer show {one['id']}")
     elif one["refusal"]:
-        print(f"Held: {one['refusal']['sentence']}. See: healer show {one['id']}")
+        say(
+            f"Not now, {one['refusal']['reason']}: {one['refusal']['sentence']}. See: healer show {one['id']}"
+        )
     else:
-        print(f"Asked for. See: healer show {one['id']}")
-    return 0
+        say(f"It is {outcome(one)}. See: healer show {one['id']}")
+    return 1 if one["refusal"] else 0
+
+
+def _decided(client: Client, one: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The incident once a guardrail has refused or all have let it pass; as it is where that takes too long."""
+    until = time.monotonic() + DECIDED_WITHIN
+    while one["state"] == "open" and time.monotonic() < until:
+        time.sleep(0.1)
+        one = client.get(f"/v1/incidents/{one['id']}")["incident"]
+    return one
 
 
 def pause(client: Client, options: argparse.Namespace) -> int:
@@ -149,10 +173,10 @@ def pause(client: Client, options: argparse.Namespace) -> int:
     if options.json:
         return _json(answer)
     one = answer["pause"]
-    print(
-        f"Paused {one['scope']} "
-        + (f"until {_clock(one['until'])} UTC." if one["until"] else "until resumed.")
-    )
+    until = f"until {moment(one['until'])} UTC" if one["until"] else "until resumed"
+    say(f"Paused {one['scope']} {until}: {count(answer['covers'], 'resource')} that a policy owns.")
+    if not answer["covers"]:
+        say("Nothing is called so at the moment: healer stacks shows what there is.")
     return 0
 
 
@@ -161,29 +185,18 @@ def resume(client: Client, options: argparse.Namespace) -> int:
     if options.json:
         return _json(answer)
     for one in answer["resumed"]:
-        print(f"Resumed {one['scope']}, which {one['who']} had paused: {one['why']}")
+        say(f"Resumed {one['scope']}, which {one['who']} had paused: {one['why']}")
     return 0
 
 
 def release(client: Client, options: argparse.Namespace) -> int:
-    answer = client.post(f"/v1/incidents/{quote(options.incident, safe='')}/release")
+    answer = client.post(f"/v1/incidents/{find(client, options.incident)}/release")
     if options.json:
         return _json(answer)
-    print(f"Let go of {answer['released']}.")
+    say(f"Let go of {answer['released']}.")
     return 0
 
 
 def _json(answer: Any) -> int:
     print(json.dumps(answer, indent=2))
     return 0
-
-
-def _clock(moment: str | None) -> str:
-    """`2026-01-31 12:00:00` of an ISO moment in UTC."""
-    return moment[:19].replace("T", " ") if moment else "-"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
-    for row in (head, *rows):
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

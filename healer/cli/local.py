@@ -7,6 +7,7 @@ import asyncio
 import json
 import sys
 
+from healer.cli.phrases import count
 from healer.config.check import check as check_config
 from healer.demo import play
 from healer.release import release
@@ -25,15 +26,16 @@ def check(options: argparse.Namespace) -> int:
     for line in report.lines():
         print(line)
     if report.config is not None:
-        policies, clouds = len(report.config.policies), len(report.config.clouds)
-        print(f"{options.config} is fine: {clouds} cloud(s), {policies} policy(ies).")
+        clouds = count(len(report.config.clouds), "cloud")
+        policies = count(len(report.config.policies), "policy", "policies")
+        print(f"{options.config} can be used: {clouds}, {policies}.")
     else:
-        print(f"{len(report.problems)} mistake(s); nothing was started.", file=sys.stderr)
+        print(f"{count(len(report.problems), 'mistake')}; the daemon would not start.", file=sys.stderr)
     return report.exit_code
 
 
 def demo(options: argparse.Namespace) -> int:
-    return play(options.fault, keep=options.keep)
+    return play(options.fault, keep=options.keep, observe=options.observe)
 
 
 def release_all(options: argparse.Namespace) -> int:
@@ -46,14 +48,11 @@ def release_all(options: argparse.Namespace) -> int:
     released = asyncio.run(release(report.config))
     if options.json:
         print(json.dumps({"released": list(released.released), "failed": list(released.failed)}, indent=2))
-    else:
-        for name in released.released:
-            print(f"un-marked {name}")
-        for why in released.failed:
-            print(f"healer: {why}", file=sys.stderr)
-        print(
-            f"{len(released.released)} mark(s) of ours taken back."
-            if not released.failed
-            else "Not all is done."
-        )
+        return 1 if released.failed else 0
+    for name in released.released:
+        print(f"{name} is not marked any more.")
+    for why in released.failed:
+        print(f"healer: {why}", file=sys.stderr)
+    marks = count(len(released.released), "mark")
+    print(f"{marks} taken back" + (", and not all that there may be." if released.failed else "."))
     return 1 if released.failed else 0
