@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +21,9 @@ from healer.ports import HealerError
 
 STARTS_WITHIN = 30.0
 """Seconds. It takes about two."""
+DIES_WITHIN = 2.0
+"""Seconds between a daemon's last answer and the kernel's word that it is dead."""
+STOPS_WITHIN = 15.0
 
 
 class DemoError(HealerError):
@@ -29,55 +33,94 @@ class DemoError(HealerError):
 class House:
     """A folder of its own, and a daemon in it; all that was started here is ended on leaving."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, observe: bool = False) -> None:
+        """`observe`: the policy does everything but act."""
         self.folder = Path(tempfile.mkdtemp(prefix="healer-demo-"))
         self.client = Client(self.folder / "api.sock")
         self.log = self.folder / "daemon.log"
+        self._observe = observe
         self._daemon: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        values = {"python": sys.executable, "tier": str(self.folder / "tier.py")}
-        for source in files(__package__).joinpath("stack").iterdir():
-            if source.is_file():
-                text = source.read_text(encoding="utf-8")
-                if source.name == "shop.yaml":
-                    text = string.Template(text).substitute(values)
-                (self.folder / source.name).write_text(text, encoding="utf-8")
-        self.start()
+        try:
+            self._furnish()
+            self.start()
+        except BaseException as error:
+            self.__exit__(type(error), error, None)  # Python does not, where entering fails.
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        processes = self._processes()
-        self._stop()
-        # They outlive the daemon, as they should; the demonstration takes them with it all the same.
-        for pid in processes:
-            _end(pid)
-        if kind is None or issubclass(kind, KeyboardInterrupt):
-            shutil.rmtree(self.folder, ignore_errors=True)
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # One Ctrl-C is enough: this ends by itself.
+        try:
+            self._stop()
+            # They outlive the daemon, as they should; the demonstration takes them with it all the same.
+            for pid in self.tiers():
+                _end(pid)
+            if not isinstance(error, DemoError):
+                shutil.rmtree(self.folder, ignore_errors=True)
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _furnish(self) -> None:
+        values = {"python": sys.executable, "tier": str(self._tier)}
+        for source in files(__package__).joinpath("stack").iterdir():
+            if not source.is_file():
+                continue
+            text = source.read_text(encoding="utf-8")
+            if source.name == "shop.yaml":
+                text = string.Template(text).substitute(values)
+            if source.name == "policy.yaml" and self._observe:
+                text = text.replace("mode: auto", "mode: observe")
+            (self.folder / source.name).write_text(text, encoding="utf-8")
+
+    @property
+    def _tier(self) -> Path:
+        return self.folder / "tier.py"
 
     @property
     def command(self) -> list[str]:
         return [sys.executable, "-m", "healer", "run", "--config", str(self.folder / "config.yaml")]
 
     def start(self) -> None:
-        """Start the daemon, as systemd would, and wait until its API answers."""
+        """Start the daemon, and wait until its API answers. One that is killed meanwhile is started again."""
+        deadline = time.monotonic() + STARTS_WITHIN
+        self._spawn()
+        while not self._answers():
+            if time.monotonic() > deadline:
+                raise DemoError(f"the daemon has not answered for {STARTS_WITHIN:.0f} s; see {self.log}")
+            if self.died:
+                self._spawn()
+            time.sleep(0.1)
+
+    def _spawn(self) -> None:
+        """DemoError where the last one ended by itself: it would again."""
+        if self._daemon is not None and (self._daemon.poll() or 0) > 0:
+            tail = self.log.read_text(errors="replace").splitlines()[-10:]
+            raise DemoError("\n".join(["the daemon did not start:", *tail, f"All of it is in {self.log}"]))
         with self.log.open("ab") as log:
             self._daemon = subprocess.Popen(  # noqa: S603 - our own program
                 self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
-        deadline = time.monotonic() + STARTS_WITHIN
-        while True:
+
+    def _answers(self) -> bool:
+        try:
+            self.client.get("/v1/status")
+        except NoDaemonError:
+            return False
+        return True
+
+    def revive(self) -> bool:
+        """Where the daemon has died, start it again, as systemd would. False where it lives."""
+        if self._daemon is not None:
             try:
-                self.client.get("/v1/status")
-            except NoDaemonError:
-                if self._daemon.poll() is not None or time.monotonic() > deadline:
-                    tail = self.log.read_text(errors="replace").splitlines()[-10:]
-                    raise DemoError("the daemon did not start:\n" + "\n".join(tail)) from None
-                time.sleep(0.1)
-            else:
-                return
+                self._daemon.wait(DIES_WITHIN)
+            except subprocess.TimeoutExpired:
+                return False
+        self.start()
+        return True
 
     @property
     def pid(self) -> int:
@@ -92,18 +135,25 @@ class House:
         stacks = self.client.get("/v1/stacks")["stacks"]
         return {one["path"]: one for stack in stacks for one in stack["resources"]}
 
-    def _processes(self) -> list[int]:
-        try:
-            return [pid_of(one["physical_id"]) for one in self.resources().values() if one["physical_id"]]
-        except HealerError:
-            return []
+    def tiers(self) -> Iterator[int]:
+        """Every process that the stack of this house has ever started and that lives, whoever lost sight of it."""
+        program = os.fsencode(self._tier)
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue  # It has ended meanwhile.
+            if program in words:
+                yield int(entry.name)
 
     def _stop(self) -> None:
         if self._daemon is None:
             return
         self._daemon.terminate()
         try:
-            self._daemon.wait(15)
+            self._daemon.wait(STOPS_WITHIN)
         except subprocess.TimeoutExpired:
             self._daemon.kill()
             self._daemon.wait()
