@@ -7,10 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+import structlog
+
 from healer.core.event import Event, Listed, Observed, Snapped, Unreachable
 from healer.core.model import Root
 from healer.core.step import Failure
 from healer.ports import Engine, EngineError, Watcher
+
+log = structlog.get_logger("healer")
 
 
 @dataclass(slots=True)
@@ -20,26 +24,19 @@ class Survey:
     cloud: str
     engine: Engine
     refresh: timedelta
+    """Between the end of one reading and the beginning of the next."""
     watchers: Mapping[str, Watcher]
     """Only those that some policy asks for, by name."""
     feed: Callable[[Event], None]
     _started: bool = field(default=False, init=False)
-    _due: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _why: str | None = field(default="it has not been read yet", init=False)
+    """Why it could not be read the last time."""
 
     async def run(self) -> None:
         """Until it is cancelled; a reading never overlaps with the next."""
         while True:
             await self.read()
-            self._due.clear()
-            try:
-                async with asyncio.timeout(self.refresh.total_seconds()):
-                    await self._due.wait()
-            except TimeoutError:
-                continue
-
-    def soon(self) -> None:
-        """Read again now rather than at the next refresh."""
-        self._due.set()
+            await asyncio.sleep(self.refresh.total_seconds())
 
     async def read(self) -> None:
         """One complete reading: every stack first, the listing last, for it says that this is all."""
@@ -50,9 +47,22 @@ class Survey:
             roots = await self.engine.roots()
             read = [root for root in roots if await self._read_stack(root)]
         except EngineError as error:
-            self.feed(Unreachable(self.cloud, error.detail))
+            self._failed(error.detail)
+        except Exception as error:
+            # A plug-in's boundary: what breaks in reading one cloud must not end the healing of the others.
+            log.exception("cloud.broke", cloud=self.cloud)
+            self._failed(f"reading it broke: {type(error).__name__}: {error}")
         else:
+            if self._why is not None:
+                log.info("cloud.read", cloud=self.cloud, stacks=len(read))
+            self._why = None
             self.feed(Listed(self.cloud, frozenset(read)))
+
+    def _failed(self, why: str) -> None:
+        if why != self._why:
+            log.warning("cloud.unreachable", cloud=self.cloud, why=why)
+        self._why = why
+        self.feed(Unreachable(self.cloud, why))
 
     async def _read_stack(self, root: Root) -> bool:
         """False where the stack went away between the listing and the reading."""
