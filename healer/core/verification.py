@@ -65,4 +65,5 @@ def climb(turn: Turn, incident: Incident, why: str) -> None:
         turn.advance(incident, Climbed(turn.now), "climbed", note)
         turn.reconsider(incident.target.root)
     else:
+        turn.reset_tracks(incident.target)  # It may come back by itself: looks from now on tell.
         turn.advance(incident, Exhausted(), "exhausted", {"why": why})

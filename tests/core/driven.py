@@ -114,6 +114,8 @@ class Driven:
     changes: list[Change] = field(default_factory=list)
     out: list[Perform] = field(default_factory=list)
     """Commands that nobody has answered yet."""
+    begun: int = 0
+    """How often a daemon was started: each has a nonce of its own."""
     recipes: dict[str, Recipe] = field(default_factory=lambda: {"replace": REPLACE, "notify": NOTIFY})
 
     def __post_init__(self) -> None:
@@ -124,7 +126,8 @@ class Driven:
         """As a daemon begins: from what is kept alone, and then it looks."""
         kept = self.state
         self.state = State(kept.incidents, kept.repairs, kept.attempts, kept.pauses, kept.alarms)
-        self.kernel = Kernel(self.state, b"for a test")
+        self.begun += 1
+        self.kernel = Kernel(self.state, b"for a test, start %d" % self.begun)
         self.out.clear()
         for event in (
             PoliciesLoaded((self.policy,), dict(self.recipes)),

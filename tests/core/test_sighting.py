@@ -12,7 +12,7 @@ from healer.core.event import Alarmed, Listed, Observed, Requested, Resumed, Unr
 from healer.core.incident import IncidentState, Outcome
 from healer.core.model import Alarm, AlarmStatus, Health, Observation, Selector, Symptom, Target
 from healer.core.policy import Match
-from healer.core.step import Step
+from healer.core.step import Failed, Failure, Step
 from tests.core.driven import POLICY, PROBE, SHOP, START, Driven, replaced, shop, tier
 from tests.core.test_causes_and_symptoms import UNWATCHED, outcomes
 from tests.core.test_guardrails import failing
@@ -279,3 +279,17 @@ def test_an_alarm_of_before_the_restart_is_not_taken_back_by_a_probe() -> None:
     assert driven.incident("db") is not None
     driven.alarm("db", status=AlarmStatus.CLEARED)
     assert outcomes(driven, "db") == [Outcome.CANCELLED]
+
+
+def test_a_demand_that_was_tried_in_vain_is_over_once_nothing_fails() -> None:
+    driven = Driven()
+    driven.look(True, "db", times=3)
+    driven.happen(Requested(DB, "alice", "it smells"))
+    driven.look(True, "db", times=3)
+    assert incident(driven).request is not None
+    driven.carry_out(Step.FOLLOW)
+    driven.report(Failed(Failure.UPDATE_FAILED, "no room"))
+    driven.carry_out()
+    assert incident(driven).state is IncidentState.EXHAUSTED
+    driven.look(True, "db", times=2)
+    assert outcomes(driven, "db") == [Outcome.RECOVERED]
