@@ -15,6 +15,7 @@ from healer.core.incident import (
     Declined,
     Incident,
     IncidentState,
+    Outcome,
     Planned,
     Refusal,
     Refused,
@@ -24,6 +25,7 @@ from healer.core.planner import Plan, plan
 from healer.core.repair import Recipe, Repair, end
 from healer.core.step import Inspected, Step
 from healer.core.turn import Turn
+from healer.core.verification import is_over
 
 INSPECTION = timedelta(minutes=2)
 """How long reading a stack before it is repaired may take: twice the longest call to Heat (60 s, its RPC time-out)."""
@@ -37,6 +39,10 @@ def consider(turn: Turn, root: Root, outdated: AbstractSet[Refusal] = frozenset(
     ready: list[tuple[Incident, Recipe]] = []
     for incident in turn.state.incidents_of(root):
         if not _is_due(turn, incident, outdated):
+            continue
+        if is_over(turn, incident):
+            # It came back while it was not waiting: no later look is news, so nothing else would tell.
+            turn.close(incident, Outcome.RECOVERED, {"detail": "it was seen healthy meanwhile"})
             continue
         case = turn.case(incident)
         refused, overridden = refusal(case, Stage.ADMISSION)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
 from healer.core import verification
 from healer.core.change import AlarmOutcome
-from healer.core.detector import Standing, Track, is_alarm, observe, stable_since, standing
+from healer.core.detector import Track, observe
 from healer.core.incident import Demanded, Incident, IncidentState, Outcome, Refusal, Request
 from healer.core.inventory import Ambiguous, Found, Stale, Unmatched, resolve
 from healer.core.model import Alarm, AlarmStatus, Health, Observation, Root, Snapshot, Symptom, Target
@@ -115,22 +114,11 @@ def _review(turn: Turn, target: Target, policy: Policy, seen: Observation) -> No
         return
     if incident.state is IncidentState.VERIFYING:
         verification.review(turn, incident)
-    elif incident.state in _WAITING and standing(tracks) is Standing.CALM:
-        if _is_over(incident, tracks, policy):
-            cleared = seen.symptom is Symptom.CLEARED
-            turn.close(incident, Outcome.CANCELLED if cleared else Outcome.RECOVERED, {"detail": seen.detail})
+    elif incident.state in _WAITING and verification.is_over(turn, incident):
+        cleared = seen.symptom is Symptom.CLEARED
+        turn.close(incident, Outcome.CANCELLED if cleared else Outcome.RECOVERED, {"detail": seen.detail})
     else:
         turn.reconsider(target.root, Refusal.UNCONFIRMED, Refusal.STARTUP_GRACE)
-
-
-def _is_over(incident: Incident, tracks: Mapping[str, Track], policy: Policy) -> bool:
-    """Whether whoever raised it has taken it back. A demand is over only once it was tried and nothing fails."""
-    if incident.request is not None and incident.state is not IncidentState.EXHAUSTED:
-        return False
-    if incident.source.startswith("operator:"):
-        return stable_since(tracks) is not None
-    enough = 1 if is_alarm(incident.source) else policy.detect.recover_after
-    return tracks.get(incident.source, Track()).good >= enough
 
 
 def open_incident(

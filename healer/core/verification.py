@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from healer.core.detector import Track, is_alarm, stable_since
-from healer.core.incident import Climbed, Exhausted, Incident, Outcome, Remediated
+from healer.core.detector import Standing, Track, is_alarm, stable_since, standing
+from healer.core.incident import Climbed, Exhausted, Incident, IncidentState, Outcome, Remediated
 from healer.core.policy import ProvedBy
 from healer.core.turn import Turn
 
@@ -55,6 +55,22 @@ def _healed(turn: Turn, incident: Incident, *, by: str) -> None:
     tracks = turn.state.tracks.get(incident.target, {})
     turn.state.tracks[incident.target] = {s: t for s, t in tracks.items() if not is_alarm(s)}
     turn.close(incident, Outcome.HEALED, {"by": by})
+
+
+def is_over(turn: Turn, incident: Incident) -> bool:
+    """Whether nothing fails, and whoever raised it has taken it back.
+
+    A demand is over only once it was tried in vain: until then it is not about what was seen.
+    """
+    tracks = turn.state.tracks.get(incident.target, {})
+    if standing(tracks) is not Standing.CALM:
+        return False
+    if incident.request is not None and incident.state is not IncidentState.EXHAUSTED:
+        return False
+    if incident.source.startswith("operator:"):
+        return stable_since(tracks) is not None
+    enough = 1 if is_alarm(incident.source) else turn.case(incident).settings.detect.recover_after
+    return tracks.get(incident.source, Track()).good >= enough
 
 
 def climb(turn: Turn, incident: Incident, why: str) -> None:

@@ -8,12 +8,13 @@ from datetime import timedelta
 from healer.core.admission import INSPECTION
 from healer.core.change import IncidentChanged, RepairChanged
 from healer.core.event import Requested
-from healer.core.incident import IncidentState
+from healer.core.incident import IncidentState, Outcome
 from healer.core.model import Health, Resource, Snapshot, Symptom, Target
 from healer.core.policy import Mode, Remediation
 from healer.core.repair import Recipe
-from healer.core.step import Done, Inspected, Step
+from healer.core.step import Done, Failed, Failure, Inspected, Step
 from tests.core.driven import POLICY, SHOP, Driven, shop, tier
+from tests.core.test_causes_and_symptoms import outcomes
 from tests.core.test_guardrails import failing
 from tests.core.test_progress import incident, repair
 
@@ -173,3 +174,13 @@ def test_a_gate_that_was_overridden_is_named_once() -> None:
         c.note["gates"] for c in driven.changes if isinstance(c, IncidentChanged) and c.kind == "overridden"
     ]
     assert named == [["observe"]]
+
+
+def test_what_came_back_while_its_marks_were_taken_back_is_over() -> None:
+    driven = failing(Driven())
+    driven.carry_out(Step.MARK)
+    driven.report(Failed(Failure.BUSY, "busy"))
+    driven.look(True, "db", times=3)
+    driven.carry_out()
+    driven.pass_time(5)
+    assert outcomes(driven, "db") == [Outcome.RECOVERED]
