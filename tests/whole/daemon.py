@@ -24,6 +24,7 @@ WITHIN_S = 60.0
 """Seconds that anything may take on a machine that others use too; most of it takes two."""
 STOPS_S = 20.0
 LOOK_S = 0.05
+RUN = ("-m", "healer", "run", "--config")
 ANSWERS = {"url": "http://{address}:{port}/"}
 """All the way down: a tier answers only if those below it do."""
 
@@ -111,13 +112,8 @@ class Daemon:
         """Where it takes alarms and shows metrics."""
         return int((await self.status())["port"])
 
-    async def start(self, command: Sequence[str] = ("-m", "healer", "run", "--config")) -> None:
-        """Start it, and wait until its API answers."""
-        await self.launch(command)
-        await self.until(self._up, "the daemon to answer")
-
-    async def launch(self, command: Sequence[str], *after: str) -> None:
-        """Start it, or what stands in for it, with its configuration; wait for nothing."""
+    async def start(self, command: Sequence[str] = RUN, *after: str) -> None:
+        """Start it, or what stands in for it, with its configuration, and wait until its API answers."""
         log = await asyncio.to_thread(self.log.open, "ab")
         with log:
             self._process = await asyncio.create_subprocess_exec(
@@ -131,6 +127,7 @@ class Daemon:
                 env={key: text for key, text in os.environ.items() if not key.startswith("OS_")},
                 start_new_session=True,
             )
+        await self.until(self._up, "the daemon to answer")
 
     async def stop(self) -> int | None:
         """As systemd would. Its exit code; None where it does not run."""
