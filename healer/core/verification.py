@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from datetime import datetime
 
 from healer.core.detector import Standing, Track, is_alarm, stable_since, standing
 from healer.core.incident import Climbed, Exhausted, Incident, IncidentState, Outcome, Remediated
@@ -31,7 +31,7 @@ def verify(turn: Turn, incident: Incident) -> None:
 def review(turn: Turn, incident: Incident) -> None:
     """Close what has been healthy long enough, climb where the time is over, and say when to look again."""
     settings = turn.case(incident).settings
-    since = stable_since(_witnesses(turn, incident))
+    since = _healthy_since(turn, incident)
     if since is not None and turn.now >= since + settings.verify.stable_for:
         _healed(turn, incident, by="check")
         return
@@ -43,11 +43,13 @@ def review(turn: Turn, incident: Incident) -> None:
     turn.wake_incident(incident, wake)
 
 
-def _witnesses(turn: Turn, incident: Incident) -> Mapping[str, Track]:
-    """The policy's own checks where it has any; else whoever raised the alarm."""
+def _healthy_since(turn: Turn, incident: Incident) -> datetime | None:
+    """Since when all of the policy's own checks find it healthy, and none has yet to look; else, whoever raised it."""
     tracks = turn.state.tracks.get(incident.target, {})
     own = {watch.source for watch in turn.case(incident).settings.detect.watches}
-    return {source: track for source, track in tracks.items() if not own or source in own}
+    if any(tracks.get(source, Track()).good_since is None for source in own):
+        return None
+    return stable_since({source: track for source, track in tracks.items() if not own or source in own})
 
 
 def _healed(turn: Turn, incident: Incident, *, by: str) -> None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+from healer.core.event import Observed
 from healer.core.incident import IncidentState, Outcome
-from healer.core.policy import ProvedBy
+from healer.core.model import Health, Observation, Symptom, Target
+from healer.core.policy import ProvedBy, Watch
 from healer.core.step import Step
-from tests.core.driven import POLICY, Driven
+from tests.core.driven import POLICY, SHOP, Driven
 from tests.core.test_causes_and_symptoms import UNWATCHED, outcomes
 from tests.core.test_guardrails import failing
 from tests.core.test_progress import TWICE, incident, repair
+
+WATCHES = POLICY.detect.watches
 
 
 def verifying(driven: Driven) -> Driven:
@@ -36,6 +40,18 @@ def test_a_relapse_begins_the_time_anew() -> None:
     driven.look(True, "db", times=2)
     assert incident(driven).state is IncidentState.VERIFYING
     driven.pass_time(1)
+    assert outcomes(driven, "db") == [Outcome.HEALED]
+
+
+def test_each_of_the_policy_s_own_checks_must_have_looked() -> None:
+    """One that looks rarely, or has not looked since a restart, may be the only one that can see what ails it."""
+    other = Watch("probe:tcp", timedelta(seconds=30), timedelta(seconds=1))
+    driven = verifying(Driven(replace(POLICY, detect=replace(POLICY.detect, watches=(*WATCHES, other)))))
+    driven.look(True, "db", times=10)
+    assert incident(driven).state is IncidentState.VERIFYING
+    seen = Observation(Target(SHOP, "db"), other.source, Health.HEALTHY, Symptom.OK, driven.now)
+    driven.happen(Observed((seen,)))
+    driven.pass_time(2)
     assert outcomes(driven, "db") == [Outcome.HEALED]
 
 
