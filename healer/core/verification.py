@@ -7,11 +7,12 @@ from datetime import datetime
 from healer.core.detector import Standing, Track, is_alarm, stable_since, standing
 from healer.core.incident import Climbed, Exhausted, Incident, IncidentState, Outcome, Remediated
 from healer.core.policy import ProvedBy
+from healer.core.step import Step
 from healer.core.turn import Turn
 
 
 def verify(turn: Turn, incident: Incident) -> None:
-    """The engine has proven the remediation; from here only looks made from now on count."""
+    """The remediation was carried out; from here only looks made from now on count, or what the engine has proven."""
     case = turn.case(incident)
     resource = case.snapshot.resources.get(incident.target.path) if case.snapshot else None
     successor = resource.incarnation if resource else None
@@ -20,11 +21,13 @@ def verify(turn: Turn, incident: Incident) -> None:
         incident,
         Remediated(successor, turn.now + case.settings.verify.within),
         "remediated",
-        {"successor": successor.physical_id if successor else None},
+        {"successor": (successor or incident.current).physical_id},
     )
     # What nobody looks at and no sender will clear has no other witness than the engine.
     unwatched = not case.settings.detect.watches and not is_alarm(incident.source)
-    if case.settings.verify.by is ProvedBy.ENGINE or unwatched:
+    # Of a restart the engine knows only that it was asked for, and after a crash not even that.
+    proven = Step.PROVE in case.recipe.steps
+    if (case.settings.verify.by is ProvedBy.ENGINE and proven) or unwatched:
         _healed(turn, incident, by="engine")
 
 

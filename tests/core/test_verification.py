@@ -8,7 +8,8 @@ from datetime import timedelta
 from healer.core.event import Observed
 from healer.core.incident import IncidentState, Outcome
 from healer.core.model import Health, Observation, Symptom, Target
-from healer.core.policy import ProvedBy, Watch
+from healer.core.policy import ProvedBy, Remediation, Watch
+from healer.core.repair import Recipe
 from healer.core.step import Step
 from tests.core.driven import POLICY, SHOP, Driven
 from tests.core.test_causes_and_symptoms import UNWATCHED, outcomes
@@ -68,6 +69,17 @@ def test_where_nobody_looks_the_proof_of_the_engine_is_enough() -> None:
     proved = replace(POLICY, verify=replace(POLICY.verify, by=ProvedBy.ENGINE))
     driven = failing(Driven(proved))
     driven.carry_out()
+    assert outcomes(driven, "db") == [Outcome.HEALED]
+
+
+def test_of_a_restart_the_engine_proves_nothing() -> None:
+    by_engine = replace(POLICY, verify=replace(POLICY.verify, by=ProvedBy.ENGINE))
+    driven = Driven(replace(by_engine, remediations=(Remediation("reboot"), *POLICY.remediations)))
+    driven.recipes["reboot"] = Recipe("reboot", (Step.INSPECT, Step.POWER))
+    driven.begin()
+    driven = verifying(driven)
+    driven.look(True, "db", times=4)
+    driven.pass_time(1)
     assert outcomes(driven, "db") == [Outcome.HEALED]
 
 
