@@ -70,7 +70,11 @@ def plan(snapshot: Snapshot, paths: Collection[str]) -> Plan:
         if why and resource.path not in paths:
             touched[resource.path] = Touched(resource.path, resource.type, Effect.REPLACED, why)
             queue.append((resource.path, Effect.REPLACED))
-    referring = _by_target(snapshot.references)
+    # What is declared need not be there: it was never created, or the stack is being deleted.
+    declared = [
+        each for each in snapshot.references if {each.source, each.target} <= snapshot.resources.keys()
+    ]
+    referring = _by_target(declared)
     while queue:
         path, effect = queue.popleft()
         for reference in referring.get(path, ()):
@@ -94,7 +98,7 @@ def plan(snapshot: Snapshot, paths: Collection[str]) -> Plan:
         touched=tuple(touched[path] for path in sorted(touched)),
         references=tuple(
             reference
-            for reference in snapshot.references
+            for reference in declared
             if reference.target in gone and reference.property and reference.source not in paths
         ),
         before={path: resource.incarnation.physical_id for path, resource in snapshot.resources.items()},

@@ -91,6 +91,15 @@ def test_what_every_update_replaces_counts_always_and_a_stack_itself_never() -> 
     assert "UPDATE_FAILED already" in {t.path: t.via for t in planned.touched}["cache"]
 
 
+def test_what_is_declared_and_not_there_is_touched_by_nothing() -> None:
+    """Rows go one by one while a stack is deleted, and its template still names them all."""
+    snapshot = shop()
+    there = {path: resource for path, resource in snapshot.resources.items() if path != "api"}
+    planned = plan(replace(snapshot, resources=there), ["db"])
+    assert planned.touched == ()
+    assert planned.references == ()
+
+
 def test_what_is_failed_needs_no_mark() -> None:
     failed = replace(tier("db", "db-1"), action="CREATE", state=StackState.FAILED)
     (condemned,) = plan(shop(db=failed), ["db"]).condemned
