@@ -88,13 +88,8 @@ def refusal(case: Case, stage: Stage) -> tuple[Refused | None, tuple[Refusal, ..
 def pause_on(state: State, incident: Incident, now: datetime) -> Refused | None:
     """The pause that covers the incident now, if there is one."""
     root = incident.target.root
-    scopes = {
-        "all",
-        f"cloud:{root.cloud}",
-        f"stack:{root.name}",
-        f"stack:{root.id}",
-        f"policy:{incident.policy}",
-    }
+    stacks = {f"stack:{root.name}", f"stack:{root.id}"}
+    scopes = {"all", f"cloud:{root.cloud}", f"policy:{incident.policy}", *stacks}
     for pause in state.pauses.values():
         if pause.scope in scopes and (pause.until is None or now < pause.until):
             sentence = f"{pause.who} paused {pause.scope}: {pause.why}"
