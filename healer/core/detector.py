@@ -129,7 +129,12 @@ def stable_since(tracks: Mapping[str, Track]) -> datetime | None:
 
 
 def in_grace(tracks: Mapping[str, Track], began: datetime | None, grace: timedelta, now: datetime) -> bool:
-    """Whether the target may still be coming up: it has not been healthy once, and its grace is not over."""
-    if began is None or any(track.was_healthy for track in tracks.values()):
+    """Whether the target may still be coming up: it has not been healthy once, and its grace is not over.
+
+    A check that fails must have found it healthy itself: that the engine is through with it says nothing of whether
+    it answers. Whoever sends an alarm cannot have, and takes the word of any check.
+    """
+    failing = [track for source, track in tracks.items() if track.failing and not is_alarm(source)]
+    if began is None or any(track.was_healthy for track in failing or tracks.values()):
         return False
     return now < began + grace

@@ -127,6 +127,16 @@ def test_grace_lasts_until_its_end_or_the_first_healthy_look() -> None:
     assert not in_grace({}, None, grace, START)
 
 
+def test_a_grace_is_over_for_those_who_have_found_it_healthy_and_for_an_alarm_if_anybody_has() -> None:
+    grace, made = 10 * SECOND, looks(GOOD)
+    failing = looks(BAD, BAD, BAD)
+    assert in_grace({"watcher:engine": made, PROBE: failing}, START, grace, START + SECOND)
+    assert not in_grace({PROBE: looks(GOOD, BAD, BAD, BAD)}, START, grace, START + SECOND)
+    alarm = observe(Track(), look(BAD, judged=True), DETECT)
+    assert not in_grace({PROBE: made, "alarm:am:1": alarm}, START, grace, START + SECOND)
+    assert in_grace({"alarm:am:1": alarm}, START, grace, START + SECOND)
+
+
 def test_one_source_that_has_seen_enough_confirms_a_failure_and_an_alarm_is_enough() -> None:
     failing = looks(*[BAD] * 3)
     assert confirmed({PROBE: failing}, 3)
