@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from healer.core.detector import Standing, Track, is_alarm, stable_since, standing
+from healer.core.guardrails import is_gone
 from healer.core.incident import Climbed, Exhausted, Incident, IncidentState, Outcome, Remediated
 from healer.core.policy import ProvedBy
 from healer.core.step import Step
@@ -27,7 +28,11 @@ def verify(turn: Turn, incident: Incident) -> None:
     unwatched = not case.settings.detect.watches and not is_alarm(incident.source)
     # Of a restart the engine knows only that it was asked for, and after a crash not even that.
     proven = Step.PROVE in case.recipe.steps
-    if (case.settings.verify.by is ProvedBy.ENGINE and proven) or unwatched:
+    if not ((case.settings.verify.by is ProvedBy.ENGINE and proven) or unwatched):
+        return
+    if is_gone(resource):
+        climb(turn, incident, "it is gone again")
+    else:
         _healed(turn, incident, by="engine")
 
 

@@ -10,8 +10,8 @@ from healer.core.incident import IncidentState, Outcome
 from healer.core.model import Health, Observation, Symptom, Target
 from healer.core.policy import ProvedBy, Remediation, Watch
 from healer.core.repair import Recipe
-from healer.core.step import Step
-from tests.core.driven import POLICY, SHOP, Driven
+from healer.core.step import Done, Read, Step
+from tests.core.driven import POLICY, SHOP, Driven, replaced
 from tests.core.test_causes_and_symptoms import UNWATCHED, outcomes
 from tests.core.test_guardrails import failing
 from tests.core.test_progress import TWICE, incident, repair
@@ -70,6 +70,18 @@ def test_where_nobody_looks_the_proof_of_the_engine_is_enough() -> None:
     driven = failing(Driven(proved))
     driven.carry_out()
     assert outcomes(driven, "db") == [Outcome.HEALED]
+
+
+def test_what_the_engine_has_replaced_and_finds_gone_again_is_not_healed() -> None:
+    proved = replace(POLICY, verify=replace(POLICY.verify, by=ProvedBy.ENGINE))
+    driven = failing(Driven(proved))
+    driven.carry_out(Step.PROVE)
+    after = replaced(driven.there, "db")
+    gone = replace(after.resources["db"], condition=Health.UNHEALTHY, condition_symptom=Symptom.GONE)
+    driven.report(Done(Read(replace(after, resources={**after.resources, "db": gone}), {})))
+    assert outcomes(driven, "db") == []
+    assert incident(driven).rung == 1
+    assert incident(driven).incarnation.physical_id == "db-2"
 
 
 def test_of_a_restart_the_engine_proves_nothing() -> None:
