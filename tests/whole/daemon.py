@@ -242,15 +242,14 @@ class Daemon:
         found: list[dict[str, Any]] = (await self.get("/v1/repairs"))["repairs"]
         return found
 
-    async def following(self, progress: str) -> None:
-        """Wait until the update that it follows has come so far."""
+    async def at(self, step: str, progress: str = "") -> None:
+        """Wait until a repair is at this step, and so far in it."""
 
         async def look() -> bool:
-            return any(
-                one["step"] == "follow" and one["progress"] == progress for one in await self.repairs()
-            )
+            repairs = await self.repairs()
+            return any(one["step"] == step and progress in ("", one["progress"]) for one in repairs)
 
-        await self.until(look, f"the update to be at {progress}")
+        await self.until(look, f"a repair to be at {step} {progress}")
 
     async def story(self, incident: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = (await self.get(f"/v1/incidents/{incident}"))["story"]

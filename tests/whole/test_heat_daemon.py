@@ -219,14 +219,21 @@ async def test_a_heat_that_is_down_at_the_start_is_waited_for(scene: Scene) -> N
     await wired(scene, stack)
 
 
-@pytest.mark.parametrize("switch", ["hold_create", "hold_delete"])
+@pytest.mark.parametrize(
+    ("switch", "long"),
+    [
+        pytest.param("hold_create", False, id="before the new one is there"),
+        pytest.param("hold_delete", False, id="before the old one is gone"),
+        pytest.param("hold_create", True, id="and stays dead for long"),
+    ],
+)
 async def test_a_heat_that_dies_in_the_middle_of_the_update_is_asked_for_it_once_more(
-    scene: Scene, switch: str
+    scene: Scene, switch: str, *, long: bool
 ) -> None:
     """Heat never goes on by itself with what was in progress when it was killed."""
     stack = await scene.make("three_tier")
     before = await scene.ids(stack)
-    rungs = [{"action": "replace", "timeout": "15s"}, {"action": "notify"}]
+    rungs = [{"action": "replace", "timeout": "8s" if long else "15s"}, {"action": "notify"}]
     async with scene.daemon(stack, policy(remediations=rungs)) as daemon:
         await daemon.start()
         found = await daemon.healthy()
@@ -234,8 +241,10 @@ async def test_a_heat_that_dies_in_the_middle_of_the_update_is_asked_for_it_once
             with scene.real.switched(**{switch: ["db"]}):
                 kill(found["db"])
                 doing = "CREATE" if switch == "hold_create" else "DELETE"
-                await daemon.following(f"db {doing}_IN_PROGRESS")
+                await daemon.at("follow", f"db {doing}_IN_PROGRESS")
                 await scene.kill_heat()
+            if long:  # Longer than the update may take: it is asked for while nobody answers.
+                await daemon.at("converge")
         finally:
             await scene.restart_heat()
         assert (await scene.heat.show(stack))["stack_status"] == "UPDATE_IN_PROGRESS"
