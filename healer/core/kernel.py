@@ -33,6 +33,8 @@ class Kernel:
 
     def __init__(self, state: State, nonce: bytes) -> None:
         self.state = state
+        self._left = frozenset(state.repairs)
+        """Ids of the repairs that the last daemon left, until they are taken up."""
         self._ids = Ids(nonce)
         self._recipes: Mapping[str, Recipe] = {}
 
@@ -119,8 +121,9 @@ class Kernel:
 
     def _started(self, turn: Turn) -> None:
         """What was out when the last daemon ended is looked at before anything else is done."""
+        left, self._left = self._left, frozenset()
         for repair in list(self.state.repairs.values()):
-            if repair.wake_at is None:
+            if repair.wake_at is None and repair.id in left:
                 # A try whose answer is lost: from now on no failure proves that nothing was done.
                 again = replace(repair, tries=repair.tries + 1)
                 self.state.repairs[repair.id] = again

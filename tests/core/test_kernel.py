@@ -11,8 +11,9 @@ from healer.core.change import Pause, PauseChanged
 from healer.core.event import Observed, Paused, Released, Unpaused, Woken
 from healer.core.incident import IncidentState, Outcome
 from healer.core.model import Health, Observation, Symptom, Target
+from healer.core.policy import Remediation
 from healer.core.step import Failed, Failure, Step
-from tests.core.driven import PROBE, REPLACE, SHOP, START, Driven
+from tests.core.driven import POLICY, PROBE, REPLACE, SHOP, START, Driven
 from tests.core.test_causes_and_symptoms import outcomes
 from tests.core.test_guardrails import failing
 from tests.core.test_progress import incident, repair
@@ -144,3 +145,11 @@ def test_policies_that_are_loaded_anew_ask_every_waiting_incident_again() -> Non
     driven.look(False, "db")
     driven.pass_time(1)
     assert driven.out or driven.held("db") == "unconfirmed"
+
+
+def test_what_was_begun_in_this_life_is_not_taken_for_what_the_last_one_left() -> None:
+    driven = Driven(replace(POLICY, remediations=(Remediation("notify"),)))
+    driven.look(False, "db")
+    driven.now += timedelta(seconds=10)
+    driven.begin()
+    assert [command.repair.step for command in driven.out] == [Step.NOTIFY]
