@@ -6,7 +6,7 @@ import asyncio
 import os
 import secrets
 import signal
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from datetime import time, timedelta
 from typing import Any
@@ -17,23 +17,14 @@ from healer import __version__, assembly, systemd
 from healer.calendar import Calendar
 from healer.clock import BootClock
 from healer.config.load import Config
-from healer.core.event import (
-    Event,
-    Listed,
-    Observed,
-    PoliciesLoaded,
-    Reported,
-    Resumed,
-    Snapped,
-    Started,
-    Unreachable,
-)
+from healer.core import event as happened
+from healer.core.event import Event
 from healer.core.ids import Ids
 from healer.core.inventory import watched
 from healer.core.kernel import Decision, Kernel
 from healer.core.model import Observation
 from healer.folding import Folding
-from healer.ports import HealerError, PolicyRevision, StoreError, Write
+from healer.ports import ConfigError, HealerError, PolicyRevision, StoreError, Write
 from healer.receiver import alarms, api, servers, views
 from healer.receiver.peers import Rights
 from healer.runner import Runner
@@ -56,12 +47,17 @@ PRUNED_AT = time(3, 17)
 STALLED = timedelta(seconds=30)
 """A loop that has not turned for so long is dead: the service manager should restart the daemon."""
 
+_READINGS = (happened.Snapped, happened.Listed, happened.PoliciesLoaded, happened.Reported)
+"""After which there may be other things to look at."""
+
 
 class App:
     """One daemon in one process. `run` is its whole life; a test may `start` and `stop` it instead."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, housekeeping: float = HOUSEKEEPING) -> None:
+        """`housekeeping`: seconds between two looks after the store."""
         self._config = config
+        self._housekeeping = housekeeping
         self._directory = config.settings.state.directory
         self._clock = BootClock()
         self._started_at = self._clock.now()
@@ -83,9 +79,9 @@ class App:
             loop.add_signal_handler(number, self._over.set)
         try:
             await self.start()
-        except (HealerError, OSError) as error:
+        except HealerError as error:
             log.error("healer.cannot_start", why=str(error))  # noqa: TRY400 - a person needs the sentence, not the stack
-            await self._exit.aclose()
+            await self.stop()
             return 1 if self._failure else 2
         systemd.notify("READY=1", "STATUS=watching")
         log.info("healer.ready", version=__version__, pid=os.getpid(), port=self.port)
@@ -96,14 +92,12 @@ class App:
         return 1 if self._failure else 0
 
     async def start(self) -> None:
-        """Take the state, decide, look, and only then listen. StoreError or OSError where that cannot be done."""
-        store = Sqlite(directory=self._directory)
-        self._exit.callback(store.close)
-        store.acquire()
-        state = store.load()
-        self._writer = Writer(store)
+        """Take the state, decide, look, and only then listen. HealerError where that cannot be done."""
+        self._writer = Writer(Sqlite(directory=self._directory))
         self._exit.push_async_callback(self._writer.close)
-        self._engines = assembly.engines(self._config, self._clock)
+        await self._writer.read(lambda store: store.acquire())
+        state = await self._writer.read(lambda store: store.load())
+        self._engines = await asyncio.to_thread(assembly.engines, self._config, self._clock)
         for engine in self._engines.values():
             self._exit.push_async_callback(engine.close)
         self._telemetry = Telemetry(self._clock, self._config.clouds, self._config.alarms)
@@ -127,6 +121,9 @@ class App:
         )
         self._runner.start()
         self._exit.push_async_callback(self._runner.stop, PATIENCE)
+        # Until a cloud has been read nothing there is healed.
+        for name in self._config.clouds:
+            await self._runner.decide(happened.Unreachable(name, f"cloud {name} has not been read yet"))
         await self._load_policies()
         self._scheduler.start()
         self._exit.push_async_callback(self._scheduler.stop)
@@ -160,16 +157,16 @@ class App:
         revisions = tuple(PolicyRevision(p.policy.digest, p.policy.name, p.text) for p in loaded)
         await self._writer.write(Write(revisions=revisions))
         policies = tuple(one.policy for one in loaded)
-        await self._runner.decide(PoliciesLoaded(policies, assembly.recipes()))
+        recipes = await asyncio.to_thread(assembly.recipes)
+        await self._runner.decide(happened.PoliciesLoaded(policies, recipes))
 
     async def _look(self) -> None:
-        """Until a cloud has been read nothing there is healed; what was out when the last daemon ended goes on."""
+        """At every cloud, from now on; what was out when the last daemon ended goes on."""
         watchers = assembly.watchers(self._config)
         for name, cloud in self._config.clouds.items():
-            await self._runner.decide(Unreachable(name, "it has not been read yet"))
             survey = Survey(name, self._engines[name], cloud.refresh, watchers, self._runner.feed)
             self._in_background(survey.run(), f"survey of {name}")
-        await self._runner.decide(Started())
+        await self._runner.decide(happened.Started())
         self._in_background(self._keep_house(), "housekeeping")
         calendar = Calendar(self.spawn)
         calendar.daily("pruning of the journal", PRUNED_AT, self._prune)
@@ -184,7 +181,7 @@ class App:
     async def _listen(self) -> None:
         settings = self._config.settings
         intake = alarms.Intake(
-            sources=assembly.sources(self._config),
+            sources=await asyncio.to_thread(assembly.sources, self._config),
             accept=self._runner.accept,
             now=self._clock.now,
             metrics=self._metrics,
@@ -192,10 +189,10 @@ class App:
             ready=lambda: self._runner.unstored,
             telemetry=self._telemetry,
         )
-        public = await servers.on_tcp(
-            alarms.application(intake), settings.listen.address, settings.listen.port
+        address, port = settings.listen.address, settings.listen.port
+        public = await self._open(
+            f"listen: {address}, port {port}", servers.on_tcp(alarms.application(intake), address, port)
         )
-        self._exit.push_async_callback(public.close)
         self.port = public.port
         ids = Ids(secrets.token_bytes(16))
         daemon = api.Daemon(
@@ -209,8 +206,17 @@ class App:
             objection=lambda: self._runner.unstored,
         )
         rights = Rights.named(settings.api.operators, settings.api.readers)
-        private = await servers.on_unix(api.application(daemon, rights), settings.api.socket)
-        self._exit.push_async_callback(private.close)
+        socket = settings.api.socket
+        await self._open(f"api.socket: {socket}", servers.on_unix(api.application(daemon, rights), socket))
+
+    async def _open(self, what: str, opening: Awaitable[servers.Server]) -> servers.Server:
+        try:
+            server = await opening
+        except OSError as error:
+            why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or error
+            raise ConfigError(f"{what}: cannot be listened at: {why}") from error
+        self._exit.push_async_callback(server.close)
+        return server
 
     # What the parts tell each other.
 
@@ -218,7 +224,7 @@ class App:
         if decision.changes:
             self._news.set()
             self._news = asyncio.Event()
-        if isinstance(event, Snapped | Listed | PoliciesLoaded | Reported) and self._reassigning is None:
+        if isinstance(event, _READINGS) and self._reassigning is None:
             self._reassigning = asyncio.get_running_loop().call_soon(self._reassign)
 
     def _reassign(self) -> None:
@@ -229,11 +235,11 @@ class App:
 
     def _observed(self, observations: list[Observation]) -> None:
         self._folding.add(observations)
-        self._runner.feed(Observed(tuple(observations)))
+        self._runner.feed(happened.Observed(tuple(observations)))
 
     def _gap(self, seconds: float) -> None:
         log.warning("clock.gap", seconds=round(seconds, 1))
-        self._runner.feed(Resumed(seconds))
+        self._runner.feed(happened.Resumed(seconds))
 
     async def _metrics(self, accept: str) -> tuple[bytes, str]:
         vitals = self._scheduler.vitals()
@@ -243,7 +249,7 @@ class App:
         )
 
     def _status(self) -> Mapping[str, Any]:
-        state = self._kernel.state
+        state, now = self._kernel.state, self._clock.now()
         return {
             "version": __version__,
             "pid": os.getpid(),
@@ -252,7 +258,9 @@ class App:
             "clouds": [{"name": name, "why": state.unreachable.get(name)} for name in self._config.clouds],
             "stopped": self._stop_file.why(),
             "unstored": self._runner.unstored,
-            "pauses": [views.pause(pause) for pause in state.pauses.values()],
+            "pauses": [
+                views.pause(one) for one in state.pauses.values() if one.until is None or now < one.until
+            ],
             "incidents": len(state.incidents),
             "repairs": len(state.repairs),
         }
@@ -264,7 +272,7 @@ class App:
     async def _keep_house(self) -> None:
         """Fold what was seen into the store, and see that the state file is still the one that was opened."""
         while True:
-            await asyncio.sleep(HOUSEKEEPING)
+            await asyncio.sleep(self._housekeeping)
             await self._writer.read(lambda store: store.check())
             if self._runner.unstored is None and (runs := self._folding.flush()):
                 await self._fold(runs)
