@@ -78,7 +78,7 @@ def incidents(client: Client, options: argparse.Namespace) -> int:
         (
             f"{one['stack']}/{one['resource']}",
             outcome(one),
-            moment(one["opened_at"]),
+            moment(one["opened_at"])[5:],  # The journal does not go back a year.
             since(one["opened_at"], one["closed_at"]),
             one["id"],
             _why(one, repairs.get(one["repair"])),
@@ -97,7 +97,7 @@ def _why(one: Mapping[str, Any], repair: Mapping[str, Any] | None) -> str:
     failed = f"{one['symptom']}: {one['detail']}"
     match one["state"]:
         case "would_heal" if one["plan"]:
-            return f"its policy only observes; else {_planned(one['plan'])}"
+            return f"its policy only observes; auto would do this: {_planned(one['plan'])}"
         case "held" | "would_heal" if one["refusal"]:
             return f"{one['refusal']['reason']}: {one['refusal']['sentence']}"
         case "remediating" if repair:

@@ -155,7 +155,9 @@ class _Play:
             say(_change(name, before, after))
         chain = _chain(after["web"])
         say(f"web answers through all three: {chain}" if chain else "web does not answer.")
-        healed = outcome == "healed" and not _same(before, after, target) and bool(chain)
+        if outcome == "healed" and (_same(before, after, target) or not chain):
+            outcome = "unproven"
+        healed = outcome == "healed"
         others = " and ".join(name for name in TIERS if _same(before, after, name)) or "nothing else"
         if healed:
             print(f"\nHealed shop/{target} in {took:.1f} s: replaced and verified; {others} kept running.")
@@ -184,6 +186,7 @@ class _Play:
 
 
 _ENDS = {
+    "unproven": "the daemon says healed, and what is seen here does not agree",
     "would_heal": "nothing was touched, for the policy only observes; what auto would do is above",
     "late": f"it was not over within {HEALS_WITHIN:.0f} s",
 }
