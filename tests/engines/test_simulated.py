@@ -279,7 +279,7 @@ async def test_somebody_elses_update_makes_the_stack_busy_and_may_fail() -> None
 async def test_somebody_marks_unmarks_replaces_and_deletes() -> None:
     shop = Shop()
     shop.engine.interfere(shop.root, Misbehaviour.FOREIGN_MARK)
-    (condemned,) = shop.engine.condemned_by_others(shop.root)
+    (condemned,) = shop.engine.given_up_by_others(shop.root)
     (marked,) = [r for r in (await shop.snapshot()).resources.values() if r.marked]
     assert marked.incarnation.physical_id == condemned
     assert not marked.reason.startswith("healer:")

@@ -16,7 +16,7 @@ from typing import Annotated, ClassVar, TypeVar
 
 from pydantic import ConfigDict, Field, PrivateAttr, StringConstraints
 
-from healer.core.model import Incarnation, Root, Snapshot
+from healer.core.model import Incarnation, Resource, Root, Snapshot, StackState
 from healer.core.step import Failure
 from healer.declarative.declaration import Declaration, declare
 from healer.declarative.resource_types import FILE, PROCESS
@@ -136,6 +136,22 @@ class Simulated(Plugin):
         """Its deletion has begun."""
         self._keeper(root).delete()
 
+    def has(self, root: Root) -> bool:
+        """Whether there is such a stack, and nobody is deleting it."""
+        self._carry_on(root.id)
+        return root.id in self._keepers and not self._keepers[root.id].is_going
+
+    def state(self, root: Root) -> StackState:
+        return self._keeper(root).book.root.state
+
+    def busy(self, root: Root) -> bool:
+        """Whether the stack, or one that is nested in it, is in progress."""
+        return bool(self._keeper(root).busy)
+
+    def hangs(self, root: Root) -> bool:
+        """Whether whoever worked on it has died."""
+        return self._keeper(root).frozen
+
     def world(self, root: Root) -> World:
         """The things of a stack, as they are now. Raises EngineError (GONE) where there is no such stack."""
         return self._keeper(root).world
@@ -143,6 +159,10 @@ class Simulated(Plugin):
     def resource_of(self, root: Root, path: str) -> Incarnation:
         """What stands there now."""
         return self._keeper(root).snapshot(self.rebuildable).resources[path].incarnation
+
+    def resources(self, root: Root) -> list[Resource]:
+        """All that can be replaced, as it stands now."""
+        return self._keeper(root).resources()
 
     def events(self, root: Root) -> tuple[Event, ...]:
         """The history of the stack, oldest first, as far back as it is kept."""
@@ -160,9 +180,9 @@ class Simulated(Plugin):
         """Whoever works on this stack dies: nothing goes on until somebody asks for an update."""
         self._keeper(root).frozen = True
 
-    def condemned_by_others(self, root: Root) -> frozenset[str]:
-        """Physical ids of what somebody else has marked, ever."""
-        return frozenset(self._keeper(root).condemned_by_others)
+    def given_up_by_others(self, root: Root) -> frozenset[str]:
+        """Physical ids of all that somebody else was going to replace, ever."""
+        return frozenset(self._keeper(root).given_up_by_others)
 
     def misbehave(self, misbehaviour: Misbehaviour, at: Call | None = None) -> None:
         """Let this come at the next call that it can come in the way of, or at the next one of these."""

@@ -39,8 +39,8 @@ class Keeper:
         self.tricks: list[Trick] = []
         self.passed_by: set[str] = set()
         """Ids of marked rows that the update which is in progress, or comes next, takes for unmarked."""
-        self.condemned_by_others: set[str] = set()
-        """Physical ids of what somebody else has marked, ever."""
+        self.given_up_by_others: set[str] = set()
+        """Physical ids of all that somebody else was going to replace, ever."""
         self._changes = 0
         self._read: tuple[tuple[int, int], Snapshot] | None = None
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from random import Random
 
 from healer.core.model import StackState
+from healer.core.planner import plan
 from healer.declarative.books import Action, Row, listed
 from healer.declarative.resource_types import is_stack
 from healer.declarative.visits import UNTOUCHED
@@ -24,15 +25,15 @@ def interfere(keeper: Keeper, misbehaviour: Misbehaviour, random: Random) -> Non
 
 def _foreign_update(keeper: Keeper, random: Random) -> None:
     """It changes one resource in place, so that it takes its time."""
-    if _is_at_rest(keeper):
-        row = _drift(keeper, random)
-        if row is not None:
-            keeper.update()
+    if _is_at_rest(keeper) and _drift(keeper, random) is not None:
+        _give_up(keeper)
+        keeper.update()
 
 
 def _foreign_failure(keeper: Keeper, random: Random) -> None:
     if _is_at_rest(keeper) and (row := _drift(keeper, random)) is not None:
         keeper.world.fails[Verb.UPDATE, row.name] += 1
+        _give_up(keeper)
         keeper.update()
 
 
@@ -137,10 +138,16 @@ def _mark_one(keeper: Keeper, random: Random) -> bool:
     resources = keeper.resources()
     if not resources:
         return False
-    chosen = random.choice(resources).incarnation
-    keeper.condemned_by_others.add(chosen.physical_id)
-    keeper.tell(chosen, BY_ANOTHER, unhealthy=True)
+    chosen = random.choice(resources)
+    _give_up(keeper, chosen.path)
+    keeper.tell(chosen.incarnation, BY_ANOTHER, unhealthy=True)
     return True
+
+
+def _give_up(keeper: Keeper, *paths: str) -> None:
+    """Remember what an update will replace because of these, and of whatever has failed before."""
+    planned = plan(keeper.snapshot(frozenset()), paths)
+    keeper.given_up_by_others |= {planned.before[path] for path in planned.replaced}
 
 
 def _drift(keeper: Keeper, random: Random) -> Row | None:

@@ -89,6 +89,8 @@ class World:
     """What begins and does not end."""
     cursed: Counter[str] = field(default_factory=Counter)
     """How many of the next incarnations of a logical name are rotten from the start."""
+    taken: list[str] = field(default_factory=list)
+    """Physical ids of what the engine has deleted although it existed, in order."""
     version: int = 0
     """Changes whenever anything about the things does."""
     _due: dict[str, datetime] = field(default_factory=dict)
@@ -141,7 +143,8 @@ class World:
         if not self._is_through(Verb.DELETE, thing):
             return False
         self._refuse(Verb.DELETE, thing)
-        self.items.pop(thing.token, None)
+        if self.items.pop(thing.token, None) is not None:
+            self.taken.append(thing.token)
         return True
 
     def attributes(self, thing: Thing) -> Mapping[str, Any]:
@@ -200,6 +203,12 @@ class World:
             if not self._answers(place, now):
                 return Sight(Health.UNHEALTHY, Symptom.BAD_STATUS, f"it cannot reach {place}")
         return WELL
+
+    def is_lost(self, physical_id: str) -> bool:
+        """Whether it was told of something that does not exist any more."""
+        item = self.items.get(physical_id)
+        places = {other.place for other in self.items.values()}
+        return item is not None and not places.issuperset(item.needs)
 
     def is_well(self, physical_id: str, now: datetime) -> bool:
         """Whether it is there and nothing ails it, whatever it was told of others."""
