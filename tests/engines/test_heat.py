@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -21,11 +20,11 @@ from healer.core.model import Effect, Incarnation, Root, StackState
 from healer.core.step import Failure
 from healer.engines.heat import Heat
 from healer.ports import Engine, EngineError, Operation, OperationState, Place
+from tests.heat.proxy import Proxy
 from tests.heat.stacks import Stack, Stacks
 from tests.real_heat import RealHeat
 
 VERSION = "2018-08-31"
-Forwarded = Callable[[web.Request], Awaitable[None]]
 
 
 @pytest.fixture(autouse=True)
@@ -59,44 +58,6 @@ async def engine_at(clouds_yaml: Path, cloud: str = "heat-rig", **options: Any) 
 async def engine(real_heat: RealHeat) -> AsyncIterator[Heat]:
     async with engine_at(real_heat.clouds_yaml) as found:
         yield found
-
-
-class Proxy:
-    """Stands between the engine and Heat: keeps what is asked, and lets a test come between."""
-
-    def __init__(self, heat: RealHeat) -> None:
-        self.asked: list[str] = []
-        self.before: dict[str, Forwarded] = {}
-        """Part of `METHOD path` → what is done, once, before it is passed on."""
-        self._heat = heat.url.removesuffix("/v1/admin")
-
-    async def start(self) -> str:
-        app = web.Application()
-        app.router.add_route("*", "/{path:.*}", self._pass_on)
-        self._server = TestServer(app)
-        await self._server.start_server()
-        self._client = aiohttp.ClientSession()
-        return str(self._server.make_url("/v1/admin"))
-
-    async def stop(self) -> None:
-        await self._client.close()
-        await self._server.close()
-
-    async def _pass_on(self, request: web.Request) -> web.Response:
-        asked = f"{request.method} {request.raw_path.removeprefix('/v1/admin')}"
-        self.asked.append(asked)
-        for part in [part for part in self.before if part in asked]:
-            await self.before.pop(part)(request)
-        url = self._heat + request.raw_path
-        headers = {"Content-Type": "application/json"}
-        async with self._client.request(
-            request.method, url, data=await request.read(), headers=headers, allow_redirects=False
-        ) as answer:
-            kept = {name: answer.headers[name] for name in ("Location",) if name in answer.headers}
-            body = (await answer.read()).replace(self._heat.encode(), str(self._server.make_url("")).encode())
-            return web.Response(
-                status=answer.status, body=body, content_type=answer.content_type, headers=kept
-            )
 
 
 @pytest.fixture

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import pytest
 
+from tests.heat.proxy import Proxy
 from tests.heat.stacks import Stack
 from tests.whole.daemon import CLOUD, policy
 from tests.whole.scene import Place, Scene, changed, kill
@@ -134,6 +137,34 @@ async def test_what_cannot_be_replaced_is_told_of_and_nothing_stays_marked(scene
         assert ended["id"] == incident["id"]
         await daemon.healthy()
     await wired(scene, stack)
+
+
+async def test_a_heal_costs_heat_few_calls_and_no_more_than_it_must(scene: Scene) -> None:
+    """Some thirty for three tiers; four for each reading of a stack, and what each look after the update costs."""
+    stack = await scene.make("three_tier")
+    between = Proxy(scene.real)
+    url = await between.start()
+    try:
+        # A repair reads the stack by itself: it waits for no refresh.
+        async with scene.daemon(stack, url=url, engine={"refresh": "10m"}) as daemon:
+            await daemon.start()
+            found = await daemon.healthy()
+            between.asked.clear()
+            kill(found["db"])
+            await daemon.healed("db")
+            asked = list(between.asked)
+    finally:
+        await between.stop()
+    changing = [each for each in asked if not each.startswith("GET ")]
+    db = found["db"]["physical_id"]
+    assert changing == [
+        f"PATCH {stack.path}/preview",
+        f"PATCH {stack.path}/resources/{quote(db, safe='')}",
+        f"PATCH {stack.path}/preview",
+        f"PATCH {stack.path}",
+    ]
+    looks = sum("events" in each and "limit=10" in each for each in asked)
+    assert len(asked) - 2 * looks <= 30
 
 
 # ------------------------------------------------------------------------------------------- whose it is not
