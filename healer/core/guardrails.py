@@ -9,7 +9,7 @@ from enum import Enum, auto
 
 from healer.core.detector import Standing, confirmed, in_grace, is_alarm, stable_since, standing
 from healer.core.incident import Incident, Refusal, Refused
-from healer.core.model import NOTHING, Health, Resource, Snapshot, StackState, Target
+from healer.core.model import NOTHING, Health, Resource, Snapshot, StackState, Symptom, Target
 from healer.core.planner import Plan, upstream
 from healer.core.policy import Contested, Mode, Policy
 from healer.core.repair import Recipe
@@ -37,6 +37,11 @@ class Case:
     @property
     def snapshot(self) -> Snapshot | None:
         return self.state.snapshots.get(self.incident.target.root)
+
+    @property
+    def resource(self) -> Resource | None:
+        """What stands at the target now."""
+        return self.snapshot.resources.get(self.incident.target.path) if self.snapshot else None
 
     @property
     def settings(self) -> Policy:
@@ -132,7 +137,7 @@ def _repair_in_progress(case: Case) -> Refused | None:
 
 
 def _current(case: Case) -> Refused | None:
-    resource = case.snapshot.resources.get(case.incident.target.path) if case.snapshot else None
+    resource = case.resource
     if resource is not None and resource.incarnation == case.incident.current:
         return None
     return case.refused(Refusal.STALE_INCARNATION, "what failed is not there any more", SOON)
@@ -141,6 +146,9 @@ def _current(case: Case) -> Refused | None:
 def _confirmed(case: Case) -> Refused | None:
     incident = case.incident
     tracks = case.state.tracks.get(incident.target, NOTHING)
+    if case.resource is not None and not case.resource.is_failed:
+        # The engine's own finding, of which the latest reading knows nothing any more.
+        tracks = {s: track for s, track in tracks.items() if track.symptom is not Symptom.ENGINE_FAILED}
     certain = incident.source.startswith("operator:") or not incident.current.physical_id
     if certain or confirmed(tracks, case.settings.detect.fail_after):
         return None
@@ -166,7 +174,7 @@ def _idle(case: Case) -> Refused | None:
 
 
 def _grace(case: Case) -> Refused | None:
-    resource = case.snapshot.resources.get(case.incident.target.path) if case.snapshot else None
+    resource = case.resource
     last = case.state.last_attempt([case.incident.target])
     healed_at = last.ended_at if last and last.succeeded else None
     moments = [resource.created_at if resource else None, healed_at]
@@ -181,11 +189,7 @@ def _grace(case: Case) -> Refused | None:
 
 def _cause(case: Case) -> Refused | None:
     target, snapshot = case.incident.target, case.snapshot
-    if (
-        snapshot is None
-        or case.incident.symptom.explains_itself
-        or is_gone(snapshot.resources.get(target.path))
-    ):
+    if snapshot is None or case.incident.symptom.explains_itself or is_gone(case.resource):
         return None
     required = upstream(snapshot, target.path)
     failing = {i.target.path for i in case.state.incidents_of(target.root) if i.target.path in required}

@@ -188,6 +188,11 @@ class Resource:
         return f"{self.action}_{self.state}"
 
     @property
+    def is_failed(self) -> bool:
+        """Whether the engine finds it failed, by its books or by what it knows of the thing."""
+        return self.state is StackState.FAILED or self.condition is Health.UNHEALTHY
+
+    @property
     def marked(self) -> bool:
         return self.action == "CHECK" and self.state is StackState.FAILED
 

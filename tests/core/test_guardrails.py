@@ -8,14 +8,15 @@ from datetime import timedelta
 import pytest
 
 from healer.core.change import Pause
-from healer.core.event import Listed, Paused, PoliciesLoaded, Requested, Unpaused, Unreachable
+from healer.core.event import Listed, Observed, Paused, PoliciesLoaded, Requested, Unpaused, Unreachable
 from healer.core.guardrails import GATES, Stage
 from healer.core.incident import IncidentState, Refusal
-from healer.core.model import Effect, Health, Reference, StackState, Symptom, Target
-from healer.core.policy import Attempts, BlastRadius, Guardrails, Match, Mode, Policy
+from healer.core.model import Effect, Health, Observation, Reference, StackState, Symptom, Target
+from healer.core.policy import Attempts, BlastRadius, Guardrails, Match, Mode, Policy, Watch
 from healer.core.step import Failed, Failure, Step
 from tests.core.driven import NOTIFY, POLICY, REPLACE, SHOP, START, Driven, replaced, shop, tier
 
+SECOND = timedelta(seconds=1)
 RECIPES = {"replace": REPLACE, "notify": NOTIFY}
 
 
@@ -50,6 +51,27 @@ def test_what_an_operator_overrides_only_guards_against_false_alarms() -> None:
         Refusal.ATTEMPTS,
         Refusal.OBSERVE,
     }
+
+
+def test_what_the_engine_found_failed_and_reads_otherwise_by_now_is_not_healed() -> None:
+    """Somebody's update may have mended it since it was last looked at."""
+    watching = replace(
+        POLICY,
+        detect=replace(POLICY.detect, watches=(Watch("watcher:engine", SECOND, SECOND),), fail_after=1),
+    )
+    said = "it is UPDATE_FAILED"
+    seen = Observation(
+        Target(SHOP, "db"), "watcher:engine", Health.UNHEALTHY, Symptom.ENGINE_FAILED, START, "db-1", said
+    )
+    for state, reason in ((StackState.FAILED, ""), (StackState.COMPLETE, "unconfirmed")):
+        driven = Driven(watching)
+        driven.read(shop(db=replace(tier("db", "db-1"), action="UPDATE", state=StackState.FAILED)))
+        driven.happen(Observed((seen,)))
+        driven.there = shop(db=replace(tier("db", "db-1"), action="UPDATE", state=state))
+        driven.pass_time(1)
+        driven.carry_out(Step.MARK)
+        assert driven.held("db") == reason
+        assert bool(driven.out) is not bool(reason)
 
 
 @pytest.mark.parametrize("scope", ["all", "cloud:here", "stack:shop", "stack:shop-id", "policy:tiers"])
