@@ -52,12 +52,20 @@ def review(turn: Turn, incident: Incident) -> None:
 
 
 def _healthy_since(turn: Turn, incident: Incident) -> datetime | None:
-    """Since when all of the policy's own checks find it healthy, and none has yet to look; else, whoever raised it."""
+    """Since when all whose word counts find it healthy; None while one of them does not, or has yet to look.
+
+    Those are the policy's own checks where a probe is among them; else also whoever raised the alarm, for what the
+    engine says of its books is no answer to that.
+    """
     tracks = turn.state.tracks.get(incident.target, {})
-    own = {watch.source for watch in turn.case(incident).settings.detect.watches}
-    if any(tracks.get(source, Track()).good_since is None for source in own):
+    needed = {watch.source for watch in turn.case(incident).settings.detect.watches}
+    if any(source.startswith("probe:") for source in needed):
+        tracks = {source: track for source, track in tracks.items() if source in needed}
+    elif is_alarm(incident.source):
+        needed.add(incident.source)
+    if any(tracks.get(source, Track()).good_since is None for source in needed):
         return None
-    return stable_since({source: track for source, track in tracks.items() if not own or source in own})
+    return stable_since(tracks)
 
 
 def _healed(turn: Turn, incident: Incident, *, by: str) -> None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from healer.core.event import Observed
 from healer.core.incident import IncidentState, Outcome
-from healer.core.model import Health, Observation, Symptom, Target
+from healer.core.model import AlarmStatus, Health, Observation, Symptom, Target
 from healer.core.policy import ProvedBy, Remediation, Watch
 from healer.core.repair import Recipe
 from healer.core.step import Done, Read, Step
@@ -105,6 +105,23 @@ def test_an_alarm_that_still_stands_does_not_spoil_what_the_policy_s_own_checks_
     assert outcomes(driven, "db") == [Outcome.HEALED]
     driven.pass_time(100)
     assert driven.incident("db") is None
+
+
+def test_what_the_engine_says_of_its_books_does_not_answer_an_alarm() -> None:
+    watches = (Watch("watcher:engine", timedelta(seconds=30), timedelta(seconds=1)),)
+    driven = Driven(replace(POLICY, detect=replace(POLICY.detect, watches=watches)))
+    driven.alarm("db")
+    driven.pass_time(1)
+    driven.carry_out()
+    for _ in range(3):
+        driven.now += timedelta(seconds=1)
+        seen = Observation(Target(SHOP, "db"), "watcher:engine", Health.HEALTHY, Symptom.OK, driven.now)
+        driven.happen(Observed((seen,)))
+        driven.pass_time(5)
+    assert incident(driven).state is IncidentState.VERIFYING
+    driven.alarm("db", status=AlarmStatus.CLEARED)
+    driven.pass_time(2)
+    assert outcomes(driven, "db") == [Outcome.HEALED]
 
 
 def test_with_an_alarm_alone_its_end_is_waited_for_until_the_time_is_over() -> None:
