@@ -9,7 +9,7 @@ from enum import Enum, auto
 
 from healer.core.detector import Standing, confirmed, in_grace, is_alarm, stable_since, standing
 from healer.core.incident import Incident, Refusal, Refused
-from healer.core.model import NOTHING, Health, Resource, Snapshot, StackState, Symptom, Target
+from healer.core.model import NOTHING, Health, Resource, Snapshot, Symptom, Target
 from healer.core.planner import Plan, upstream
 from healer.core.policy import Contested, Mode, Policy
 from healer.core.repair import Recipe
@@ -239,7 +239,7 @@ def _attempts(case: Case) -> Refused | None:
 
 def _own_changes(case: Case) -> Refused | None:
     snapshot = case.snapshot
-    if snapshot is None or snapshot.state is not StackState.FAILED:
+    if snapshot is None or not snapshot.half_done:
         return None
     ours = case.state.last_attempt_in(snapshot.root)
     explained = ours is not None and ours.ended_at is not None and not ours.succeeded
@@ -248,7 +248,7 @@ def _own_changes(case: Case) -> Refused | None:
         return None
     return case.refused(
         Refusal.FOREIGN_CHANGES,
-        f"the stack is {snapshot.action}_FAILED by an update that was not ours, and healing would finish it",
+        f"{snapshot.root} is {snapshot.status}: its last update failed and was not ours, and healing would finish it",
         LATER,
     )
 

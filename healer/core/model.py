@@ -215,6 +215,18 @@ class Snapshot:
     updated_at: datetime | None = None
     rebuildable: frozenset[str] = frozenset()
     """Types that the engine can rebuild without loss: the default of `may_replace`."""
+    changed_to: StackState | None = None
+    """What the last change came to, where `state` is that of what changes nothing (a check of the stack)."""
+
+    @property
+    def status(self) -> str:
+        """As Heat writes it, `UPDATE_COMPLETE`."""
+        return f"{self.action}_{self.state}"
+
+    @property
+    def half_done(self) -> bool:
+        """Whether the last change failed, so that the next update would finish it."""
+        return (self.changed_to or self.state) is StackState.FAILED
 
     def find(self, physical_id: str) -> tuple[Resource, ...]:
         """Every resource with this physical id: it need not be unique within a stack."""

@@ -97,7 +97,7 @@ def stack(state: State, snapshot: Snapshot) -> dict[str, Any]:
         "project": root.project,
         "id": root.id,
         "name": root.name,
-        "status": f"{snapshot.action}_{snapshot.state}",
+        "status": snapshot.status,
         "busy": list(snapshot.busy),
         "read_at": moment(snapshot.taken_at),
         "resources": [_resource(state, Target(root, r.path), r) for r in resources],

@@ -21,6 +21,7 @@ from tests.whole.daemon import Daemon, config, policy
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 _numbers = count(1)
+ENDS_OF_A_CHECK = {"CHECK_COMPLETE", "CHECK_FAILED"}
 
 Place = tuple[str, str]
 """Name of the resource that the owning stack is (empty: the root), and the resource's own."""
@@ -72,6 +73,18 @@ class Scene:
         said = (await self.heat.resource(stack, name, "wires"))["attributes"]
         wires: Mapping[str, Any] = said["wires"]
         return wires
+
+    async def check(self, stack: Stack) -> None:
+        """Let Heat look whether all that it made is there; return when it has."""
+        status, said = await self.heat.request("POST", f"{stack.path}/actions", json={"check": None})
+        assert status in {200, 201, 202}, said
+        async with asyncio.timeout(30):
+            while not any(one["resource_status"] in ENDS_OF_A_CHECK for one in await self.turns(stack)):
+                await asyncio.sleep(0.05)
+
+    async def turns(self, stack: Stack) -> list[dict[str, Any]]:
+        """What happened to the stack itself."""
+        return [one for one in await self.heat.events(stack) if one["physical_resource_id"] == stack.id]
 
     async def kill_heat(self) -> None:
         await asyncio.to_thread(self.real.kill)

@@ -62,6 +62,22 @@ async def wired(scene: Scene, stack: Stack) -> None:
         assert await scene.told(stack, "api") == {"db": await scene.where(owner, "db")}
 
 
+async def test_two_of_a_group_that_die_together_are_replaced_by_one_update(scene: Scene) -> None:
+    stack = await scene.make("group")
+    before = await scene.ids(stack)
+    async with scene.daemon(stack) as daemon:
+        await daemon.start()
+        found = await daemon.healthy()
+        for path in ("workers/0", "workers/2"):
+            kill(found[path])
+        incidents = [await daemon.healed(path) for path in ("workers/0", "workers/2")]
+        await daemon.healthy()
+    assert len({incident["repair"] for incident in incidents}) == 1
+    assert changed(before, await scene.ids(stack)) == {("workers", "0"), ("workers", "2")}
+    assert (await scene.happened(stack))[stack.name, "UPDATE_IN_PROGRESS"] == 1
+    await wired(scene, stack)
+
+
 async def test_what_somebody_marks_is_replaced_where_the_engine_is_watched(scene: Scene) -> None:
     stack = await scene.make("deep")
     before = await scene.ids(stack)
@@ -215,6 +231,50 @@ async def test_what_somebody_else_has_replaced_meanwhile_is_left_alone(scene: Sc
     happened = await scene.happened(stack)
     assert happened["db", "CREATE_COMPLETE"] == 2
     assert happened[stack.name, "UPDATE_IN_PROGRESS"] == 1
+
+
+async def test_a_check_of_the_stack_by_a_person_is_no_change_to_it(scene: Scene) -> None:
+    """What they find dead by it is healed, though the stack is CHECK_FAILED now."""
+    stack = await scene.make("three_tier")
+    before = await scene.ids(stack)
+    async with scene.daemon(stack) as daemon:
+        await daemon.start()
+        found = await daemon.healthy()
+        await daemon.post("/v1/pauses", {"scope": "all", "why": "I look first"})
+        kill(found["db"])
+        await scene.check(stack)
+        assert (await scene.heat.show(stack))["stack_status"] == "CHECK_FAILED"
+        await daemon.delete("/v1/pauses/all")
+        await daemon.healed("db")
+        await daemon.healthy()
+    assert changed(before, await scene.ids(stack)) == {("", "db")}
+    await wired(scene, stack)
+
+
+@pytest.mark.parametrize(
+    ("switch", "status"), [("fail_create", "CHECK_FAILED"), ("fail_delete", "CHECK_COMPLETE")]
+)
+async def test_a_check_of_the_stack_hides_no_update_that_failed(
+    scene: Scene, switch: str, status: str
+) -> None:
+    """A heal would finish it: that is up to whoever began it."""
+    stack = await scene.make("three_tier")
+    before = await scene.ids(stack)
+    async with scene.daemon(stack) as daemon:
+        await daemon.start()
+        found = await daemon.healthy()
+        await daemon.post("/v1/pauses", {"scope": "all", "why": "I change it"})
+        with scene.real.switched(**{switch: ["web"]}):
+            assert await scene.heat.mark(stack, before["", "web"]) == 200
+            assert await scene.heat.update(stack) == 202
+            assert await scene.heat.wait(stack) == "UPDATE_FAILED"
+        await scene.check(stack)
+        assert (await scene.heat.show(stack))["stack_status"] == status
+        kill(found["db"])
+        await daemon.delete("/v1/pauses/all")
+        await daemon.incident("db", refusal="foreign_changes")
+    assert (await scene.happened(stack))[stack.name, "UPDATE_IN_PROGRESS"] == 1
+    assert (await scene.ids(stack))["", "db"] == before["", "db"]
 
 
 # ---------------------------------------------------------------------------------------------- Heat itself dies

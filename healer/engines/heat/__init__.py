@@ -18,7 +18,7 @@ from healer.durations import PositiveDuration
 from healer.engines.heat.api import Api
 from healer.engines.heat.declared import Declaration, Declarations, together
 from healer.engines.heat.effects import ALWAYS_REPLACED, SERVER, placeholders
-from healer.engines.heat.history import Turn, operation, updates
+from healer.engines.heat.history import UNCHANGING, Turn, changed_to, operation, updates
 from healer.engines.heat.listing import Listed, Listing, StackName, instant, status
 from healer.plugins import Plugin
 from healer.ports import EngineError, Operation, OperationState, Place
@@ -90,6 +90,7 @@ class Heat(Plugin):
         declared = await self._declarations.read(listing)
         attributes = await self._values(listing, declared)
         action, state = status(shown["stack_status"])
+        changed = changed_to(await self._turns(stack, START)) if action in UNCHANGING else None
         return Snapshot(
             root=root,
             taken_at=taken_at,
@@ -105,6 +106,7 @@ class Heat(Plugin):
             created_at=instant(shown["creation_time"]),
             updated_at=instant(shown["updated_time"]),
             rebuildable=self.rebuildable,
+            changed_to=changed,
         )
 
     async def mark(self, root: Root, incarnation: Incarnation, reason: str) -> None:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from healer.core.model import StackState
 from healer.ports import Operation, OperationState
 
+UNCHANGING = frozenset({"CHECK", "SNAPSHOT"})
+"""Actions that look at a stack, and leave all that is declared and all that there is as it was."""
+_ENDS = {StackState.COMPLETE, StackState.FAILED}
 _CANCELLED = "Stack UPDATE cancelled"
 """Heat's reason of the one failure after which it does not roll back."""
 
@@ -19,6 +22,12 @@ class Turn:
     action: str
     state: StackState
     reason: str = ""
+
+
+def changed_to(turns: Iterable[Turn]) -> StackState | None:
+    """What the last change among these came to, oldest first; None where none has ended. A check is no change."""
+    ends = [turn.state for turn in turns if turn.action not in UNCHANGING and turn.state in _ENDS]
+    return ends[-1] if ends else None
 
 
 def updates(turns: Iterable[Turn]) -> int:

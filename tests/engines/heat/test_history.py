@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from healer.engines.heat.history import Turn, operation, updates
+from healer.engines.heat.history import Turn, changed_to, operation, updates
 from healer.engines.heat.listing import status
 from healer.ports import OperationState
 
@@ -67,6 +67,21 @@ def turns(*texts: str) -> list[Turn]:
 def test_how_an_update_stands(history: tuple[str, ...], state: str, detail: str) -> None:
     found = operation(turns(*history), rolls_back=False)
     assert (found.state, found.detail) == (OperationState(state), detail)
+
+
+@pytest.mark.parametrize(
+    ("history", "state"),
+    [
+        ((), None),
+        (("CHECK_IN_PROGRESS", "CHECK_COMPLETE"), None),
+        (("UPDATE_IN_PROGRESS",), None),
+        (("CREATE_IN_PROGRESS", "CREATE_COMPLETE", "CHECK_IN_PROGRESS", "CHECK_FAILED"), "COMPLETE"),
+        (("CREATE_COMPLETE", "UPDATE_IN_PROGRESS", FAILED, "CHECK_IN_PROGRESS", "CHECK_COMPLETE"), "FAILED"),
+        (("UPDATE_FAILED x", "ROLLBACK_IN_PROGRESS", "ROLLBACK_COMPLETE", "SNAPSHOT_COMPLETE"), "COMPLETE"),
+    ],
+)
+def test_what_the_last_change_came_to(history: tuple[str, ...], state: str | None) -> None:
+    assert changed_to(turns(*history)) == state
 
 
 def test_updates_are_counted_by_their_beginnings() -> None:
