@@ -349,7 +349,7 @@ class Store(Protocol):
         ...
 
     def commit(self, writes: Sequence[Write]) -> tuple[tuple[bool, ...], ...]:
-        """Keep all of them in one durable transaction. For each write, for each of its alarms: was it new?
+        """Keep all of them in one durable transaction, and tell for each alarm of each write whether it is new.
 
         An alarm with a known identity is kept once. A change keeps its row and, where it is news, a journal entry.
         """
