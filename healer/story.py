@@ -120,12 +120,12 @@ _BEGUN = {
     "power": "restart it",
     "notify": "tell somebody",
 }
-_PROVEN = {
-    "replace": "it is replaced, and all that refers to it names the new one",
-    "reboot": "the restart was carried out",
-    "notify": "somebody was told",
+_SUCCESSES = {
+    "replace": "proven: it is replaced, and all that refers to it names the new one",
+    "reboot": "done: the restart was carried out",
+    "notify": "done: somebody was told",
 }
-"""What the end of a repair proves, by its action."""
+"""By action."""
 
 
 def _stepped(_: Body, note: Body) -> str:
@@ -147,7 +147,7 @@ def _unwinding(_: Body, note: Body) -> str:
 def _ended(body: Body, note: Body) -> str:
     if note.get("failure"):
         return f"  the repair ended without success, {note['failure']}: {note['detail']}"
-    return f"  proven: {_PROVEN.get(body['action'], 'all its steps succeeded')}"
+    return f"  {_SUCCESSES.get(body['action'], 'done: all steps succeeded')}"
 
 
 def _remediated(body: Body, note: Body) -> str:
@@ -194,9 +194,21 @@ def _closed(body: Body, note: Body) -> str:
     return f"{_name(body)} {_ENDS[note['outcome']].format_map(words)}"
 
 
-def _alarm(word: str) -> _Says:
+_MEANT = {
+    "matched": "it means {detail}",
+    "unmatched": "nobody knows what it means: {detail}",
+    "ambiguous": "it is not clear what it means: {detail}",
+    "stale": "it is about what is no more: {detail}",
+    "unowned": "nobody looks after what it means: {detail}",
+}
+
+
+def _alarm(outcome: str) -> _Says:
     def said(body: Body, _: Body) -> str:
-        return f"an alarm from {body['identity'].partition('|')[0]} was {word}: {body['detail']}"
+        source, _, rest = body["identity"].partition("|")
+        key, _, status = rest.rpartition("|")
+        meant = _MEANT[outcome].format_map({"detail": body["detail"]})
+        return f"an alarm of {source} is {status} ({key.rpartition('|')[0]}), {outcome}: {meant}"
 
     return said
 
@@ -230,11 +242,7 @@ SENTENCES: Mapping[str, _Says] = {
     ),
     "repair.surprised": lambda _, note: f"  more than planned: {'; '.join(note['what'])}",
     "repair.ended": _ended,
-    "alarm.matched": _alarm("matched"),
-    "alarm.unmatched": _alarm("unmatched"),
-    "alarm.ambiguous": _alarm("ambiguous"),
-    "alarm.stale": _alarm("stale"),
-    "alarm.unowned": _alarm("unowned"),
+    **{f"alarm.{outcome}": _alarm(outcome) for outcome in _MEANT},
     "pause.set": _paused,
     "pause.lifted": lambda body, _: f"{body['lifted_by']} resumed {body['scope']}",
 }
