@@ -131,3 +131,21 @@ def test_with_an_alarm_alone_its_end_is_waited_for_until_the_time_is_over() -> N
     driven.carry_out()
     driven.pass_time(timedelta(seconds=60).total_seconds())
     assert incident(driven).state is IncidentState.EXHAUSTED
+
+
+def test_where_only_the_engine_s_word_is_asked_for_that_word_ends_the_heal() -> None:
+    watcher = Watch("watcher:engine", timedelta(seconds=1), timedelta(seconds=1))
+    driven = Driven(replace(POLICY, detect=replace(POLICY.detect, watches=(watcher,))))
+
+    def says(health: Health, symptom: Symptom) -> None:
+        for _ in range(2):
+            driven.now += timedelta(seconds=1)
+            seen = Observation(Target(SHOP, "db"), watcher.source, health, symptom, driven.now)
+            driven.happen(Observed((seen,)))
+
+    says(Health.UNHEALTHY, Symptom.GONE)
+    driven.pass_time(1)
+    driven.carry_out()
+    says(Health.HEALTHY, Symptom.OK)
+    driven.pass_time(2)
+    assert outcomes(driven, "db") == [Outcome.HEALED]
