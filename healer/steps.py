@@ -52,7 +52,7 @@ class Performer:
         try:
             if command.resumed and (done := await self._look(repair)):
                 return done
-            return await self._perform(command)
+            return command.objection or await self._perform(command)
         except EngineError as error:
             return _failed(repair.step, error)
 

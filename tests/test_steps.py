@@ -225,6 +225,21 @@ async def test_the_stop_file_is_looked_for_right_before_every_call_that_changes_
     assert len(before) == (1 if step is Step.CONVERGE else 2)
 
 
+@pytest.mark.parametrize("step", [Step.MARK, Step.CONVERGE])
+async def test_what_the_kernel_objects_to_is_looked_at_and_not_performed(step: Step) -> None:
+    objection = Failed(Failure.STOPPED, "alice paused all")
+    world = books(stands=OperationState.NOT_BEGUN)
+    asked = replace(command(step, resumed=True), objection=objection)
+    assert await perform(world, asked) == objection
+    assert MUTATING[step] not in world.asked
+
+
+async def test_what_the_kernel_objects_to_and_is_done_already_is_done() -> None:
+    world = books(stands=OperationState.COMPLETE)
+    asked = replace(command(Step.CONVERGE, resumed=True), objection=Failed(Failure.STOPPED, "paused"))
+    assert await perform(world, asked) == Done()
+
+
 @pytest.mark.parametrize("done", [0, 1])
 @pytest.mark.parametrize("step", [Step.MARK, Step.POWER])
 async def test_a_stop_between_two_calls_keeps_the_second_from_being_made(step: Step, done: int) -> None:

@@ -125,9 +125,7 @@ class Kernel:
         for repair in list(self.state.repairs.values()):
             if repair.wake_at is None and repair.id in left:
                 # A try whose answer is lost: from now on no failure proves that nothing was done.
-                again = replace(repair, tries=repair.tries + 1)
-                self.state.repairs[repair.id] = again
-                turn.perform(again, resumed=True)
+                progress.resume(turn, replace(repair, tries=repair.tries + 1))
 
     def _ask_alarms_again(self, turn: Turn) -> None:
         for alarm in list(self.state.alarms.values()):

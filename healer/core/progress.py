@@ -139,17 +139,19 @@ def _begin(turn: Turn, repair: Repair, step: Step) -> None:
     before, repair = repair, begin(repair, step)
     if step is Step.FOLLOW and repair.resumed:
         repair = replace(repair, deadline=admission.deadline(turn, turn.members(repair)))
-    if NATURE[step].mutates and step is not Step.UNMARK:
-        objection = _objection(turn, repair)
-        if objection is not None:
-            failed(turn, replace(repair, began=before.began), objection)
-            return
+    objection = _objection(turn, repair)
+    if objection is not None:
+        failed(turn, replace(repair, began=before.began), objection)
+        return
     if repair.acted:
         admission.record_attempts(turn, repair)
     turn.perform(turn.keep_repair(repair, "stepped", {"step": step, "done": before.step}))
 
 
 def _objection(turn: Turn, repair: Repair) -> Failed | None:
+    """Why the present step may not be performed now, if it changes anything; un-mark always may."""
+    if not NATURE[repair.step].mutates or repair.step is Step.UNMARK:
+        return None
     for incident in turn.members(repair):
         pause = pause_on(turn.state, incident, turn.now)
         if pause is not None:
@@ -211,9 +213,13 @@ def woken(turn: Turn, repair: Repair) -> None:
     if turn.now >= repair.deadline and repair.expires:
         failed(turn, repair, Failed(Failure.EXPIRED, f"out of time at {repair.step}: {repair.progress}"))
         return
-    again = begin(repair, repair.step)
-    turn.state.repairs[repair.id] = again
-    turn.perform(again, resumed=True)
+    resume(turn, begin(repair, repair.step))
+
+
+def resume(turn: Turn, repair: Repair) -> None:
+    """The present step once more: it may have been done. Whatever has come between counts as before the first try."""
+    turn.state.repairs[repair.id] = repair
+    turn.perform(repair, resumed=True, objection=_objection(turn, repair))
 
 
 def _finish(turn: Turn, repair: Repair) -> None:

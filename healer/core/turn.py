@@ -33,6 +33,7 @@ from healer.core.model import NOTHING, Root, Target
 from healer.core.planner import Plan, upstream
 from healer.core.repair import NO_RECIPE, Recipe, Repair
 from healer.core.state import State
+from healer.core.step import Failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class Perform:
     resumed: bool = False
     notifier: str = ""
     """For `notify`: which one; empty is every one that is configured."""
+    objection: Failed | None = None
+    """Why it may only be looked whether it is done, and it may not be performed."""
 
 
 Command = Perform
@@ -128,10 +131,11 @@ class Turn:
         self.state.alarms.pop(identity, None)
         self.changes.append(AlarmSettled(self.now, identity, outcome, detail, incident))
 
-    def perform(self, repair: Repair, *, resumed: bool = False) -> None:
+    def perform(self, repair: Repair, *, resumed: bool = False, objection: Failed | None = None) -> None:
         members = self.members(repair)
         rungs = [self.case(i).settings.remediations[i.rung] for i in members[:1]]
-        self.commands.append(Perform(repair, members, resumed, rungs[0].notifier if rungs else ""))
+        notifier = rungs[0].notifier if rungs else ""
+        self.commands.append(Perform(repair, members, resumed, notifier, objection))
 
     def members(self, repair: Repair) -> tuple[Incident, ...]:
         """The repair's incidents that are still open."""

@@ -307,3 +307,29 @@ def test_an_answer_that_proves_nothing_and_comes_after_the_deadline_is_the_end()
     assert repair(driven).step is Step.UNMARK
     assert repair(driven).ending is not None
     assert "out of time at preview: timed out" in str(repair(driven).ending)
+
+
+@pytest.mark.parametrize("step", [Step.MARK, Step.CONVERGE])
+def test_a_pause_that_came_between_two_tries_lets_the_second_one_only_look(step: Step) -> None:
+    driven = at(step)
+    driven.report(Failed(Failure.UNREACHABLE, "silence"))
+    driven.happen(Paused(Pause("p", "all", "alice", "wait", driven.now)))
+    driven.pass_time(1)
+    (command,) = driven.out
+    assert command.resumed
+    assert command.objection is not None
+    assert (command.objection.failure, command.objection.detail) == (
+        Failure.STOPPED,
+        "alice paused all: wait",
+    )
+
+
+def test_a_pause_that_came_before_a_restart_lets_the_new_daemon_only_look() -> None:
+    driven = at(Step.MARK)
+    driven.happen(Paused(Pause("p", "all", "alice", "wait", driven.now)))
+    driven.begin()
+    (command,) = driven.out
+    assert command.objection is not None
+    driven.report(command.objection)
+    assert repair(driven).step is Step.UNMARK
+    assert driven.out[0].objection is None
