@@ -111,6 +111,8 @@ def stacks(random: Random) -> Mapping[str, Declaration]:
 
 LADDERS = (
     ("replace", "notify"),
+    ("replace", "notify"),
+    ("reboot", "replace", "notify"),
     ("reboot", "replace", "notify"),
     ("replace", "replace", "notify"),
     ("reboot", "notify"),
@@ -144,11 +146,11 @@ def _policy(random: Random, name: str, match: Match) -> Policy:
         ),
         remediations=tuple(Remediation(action, TIMEOUT[action]) for action in random.choice(LADDERS)),
         guardrails=Guardrails(
-            attempts=Attempts(max=random.choice((2, 3, 5)), within=timedelta(minutes=30)),
+            attempts=Attempts(max=random.choice((2, 3, 5)), within=timedelta(minutes=10)),
             cooldown=timedelta(seconds=random.choice((5, 30, 120))),
             blast_radius=BlastRadius(
-                may_replace=None if random.random() < 0.9 else frozenset({FILE}),
-                collateral=random.choice((0, 1, 3)),
+                may_replace=None if random.random() < 0.97 else frozenset({FILE}),
+                collateral=random.choice((0, 2, 4)),
             ),
         ),
         verify=Verify(

@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 
 from healer.core.change import Pause
-from healer.core.event import Paused, Unpaused
+from healer.core.event import Paused, Released, Requested, Unpaused
 from healer.core.incident import Refusal
 from healer.core.model import Alarm, Health, Resource, Root, Target
 from healer.core.step import Step
@@ -23,7 +23,7 @@ from healer.simulation import cast
 from healer.simulation.agenda import Agenda
 from healer.simulation.daemon import CLOUD, Daemon
 from healer.simulation.invariants import BrokenInvariantError, Invariants
-from healer.simulation.rest import assert_at_rest, unfinished
+from healer.simulation.rest import assert_at_rest, is_stuck, unfinished
 from healer.simulation.senders import Monitor
 from healer.simulation.surroundings import Point, Surroundings
 
@@ -66,7 +66,9 @@ class Mood:
     """How bad it gets in one history."""
 
     trouble: float
-    """That a call to the engine goes wrong."""
+    """That a call to the engine which only reads goes wrong."""
+    trouble_of_changes: float
+    """That one which changes something does."""
     death: float
     """That the daemon dies at one of its points."""
     interference: float
@@ -75,7 +77,8 @@ class Mood:
     @classmethod
     def drawn(cls, random: Random) -> Mood:
         return cls(
-            trouble=random.choice((0.0, 0.01, 0.05, 0.15)),
+            trouble=random.choice((0.0, 0.01, 0.05)),
+            trouble_of_changes=random.choice((0.0, 0.1, 0.3, 0.6)),
             death=random.choice((0.0, 0.0, 0.005, 0.03)),
             interference=random.choice((0.0, 0.2, 0.6)),
         )
@@ -113,7 +116,7 @@ class History:
         """Play it to its end. Raises BrokenInvariantError, or whatever else is wrong, at once."""
         self._daemon.start()
         self._agenda.run(30)
-        self.engine.trouble_by(self._mood.trouble)
+        self.engine.trouble_by(self._mood.trouble, self._mood.trouble_of_changes)
         self._deadly = True
         for _ in range(self.tally.incidents):
             self._incident()
@@ -122,6 +125,7 @@ class History:
             self._agenda.run(self._random.uniform(5, 40))
             if self._random.random() < 0.6:
                 self._agenda.run_until(lambda: not self._daemon.alive or self._is_quiet(), 240)
+            self._help()
         self._calm()
         self._come_to_rest()
         self.tally.virtual = self._clock.at - START
@@ -181,6 +185,25 @@ class History:
         self._roots = [self.engine.create(*each) for each in cast.stacks(self._random).items()]
         self._note(f"new stacks: {', '.join(root.id for root in self._roots)}")
         self._agenda.run(90)
+
+    def _help(self) -> None:
+        """A person sees to some of what needs one, in one way or another."""
+        for incident in list(self._daemon.kernel.state.incidents.values()):
+            if not is_stuck(incident) or self._random.random() < 0.3:
+                continue
+            target, how = incident.target, self._random.choice(("asks", "lets go", "replaces", "mends"))
+            self._note(f"a person {how}: {target}")
+            match how:
+                case "asks":
+                    self._daemon.feed(Requested(target, "alice", "try again"))
+                case "lets go":
+                    self._daemon.feed(Released(incident.id, "alice"))
+                case "replaces" if self.engine.has(target.root):
+                    self.engine.replace_by_another(target.root, target.path)
+                case "mends" if self.engine.has(target.root):
+                    self.engine.world(target.root).cure(incident.current.physical_id)
+                case _:
+                    continue
 
     # What else comes between.
 
@@ -319,7 +342,8 @@ class History:
             if not self.engine.has(root):
                 continue
             refused = [i.refusal.reason for i in state.incidents_of(root) if i.refusal]
-            hangs = self.engine.hangs(root) and state.repair_of(root) is None
+            repair = state.repair_of(root)
+            hangs = self.engine.hangs(root) and (repair is None or repair.step is Step.UNMARK)
             if hangs or (Refusal.FOREIGN_CHANGES in refused and not self.engine.busy(root)):
                 self._note(f"a person updates {root}, which {'hangs' if hangs else 'was left FAILED'}")
                 self.engine.update_by_another(root)

@@ -56,7 +56,7 @@ class Invariants:
         self._gone: set[str] = set()
         """Physical ids of what an engine has deleted, and was to."""
         self._backed: dict[str, str] = {}
-        """Key of a wrong alarm → the one thing that was healed because of it."""
+        """Key of a wrong alarm → the one incident that it led to."""
 
     @property
     def now(self) -> datetime:
@@ -188,13 +188,14 @@ class Invariants:
         world = self._world(repair.root)
         if world is None or physical_id in self.damaged or physical_id not in world.items:
             return
-        if world.items[physical_id].ailment is not None or world.is_lost(physical_id):
+        if world.items[physical_id].ailment is not None or physical_id in self._failed(repair.root):
             return
-        if physical_id in self._failed(repair.root):
+        if self.around.engine.is_lost(repair.root, physical_id):
             return
         incidents = [state.incidents[each] for each in repair.members if each in state.incidents]
         for incident in incidents:
-            if incident.current == which and self._is_backed(incident, physical_id):
+            asked = incident.request is not None
+            if incident.current == which and (asked or self._is_backed(incident)):
                 return
         raise BrokenInvariantError(
             f"{which.name} {physical_id} of {repair.root} is well, and is to be healed"
@@ -208,10 +209,11 @@ class Invariants:
             if resource.state is StackState.FAILED
         }
 
-    def _is_backed(self, incident: Incident, physical_id: str) -> bool:
+    def _is_backed(self, incident: Incident) -> bool:
+        """By an alarm that was wrong; and that is good for one incident, however high it climbs."""
         for sender in self.monitor.senders:
             about = (sender.root, sender.path) == (incident.target.root, incident.target.path)
-            if about and self._backed.setdefault(sender.key, physical_id) == physical_id:
+            if about and self._backed.setdefault(sender.key, incident.id) == incident.id:
                 return True
         return False
 

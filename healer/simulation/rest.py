@@ -29,14 +29,14 @@ def unfinished(state: State) -> Iterator[str]:
     """What is still going on; nothing is where all has come to rest."""
     for repair in state.repairs.values():
         yield f"repair {repair.id} of {repair.root} is at {repair.step}: {repair.progress}"
-    stuck = {incident.target for incident in state.incidents.values() if _is_stuck(incident)}
+    stuck = {incident.target for incident in state.incidents.values() if is_stuck(incident)}
     for incident in state.incidents.values():
         if incident.target not in stuck and not _waits_for(incident, stuck, state):
             why = incident.refusal.sentence if incident.refusal else ""
             yield f"{incident.target} is {incident.state} {why}"
 
 
-def _is_stuck(incident: Incident) -> bool:
+def is_stuck(incident: Incident) -> bool:
     """Only a person can end it, or it ends by itself."""
     if incident.state in {IncidentState.EXHAUSTED, IncidentState.WOULD_HEAL}:
         return True
@@ -74,7 +74,7 @@ def assert_at_rest(engine: Simulated, root: Root, state: State) -> None:
 
 def _assert_well(engine: Simulated, root: Root, resource: Resource, state: State) -> None:
     world, physical_id = engine.world(root), resource.incarnation.physical_id
-    if world.is_well(physical_id, world.at) and not world.is_lost(physical_id):
+    if world.is_well(physical_id, world.at) and not engine.is_lost(root, physical_id):
         return
     target = Target(root, resource.path)
     if state.incident_of(target) is None:

@@ -22,7 +22,7 @@ from healer.declarative.declaration import Declaration, declare
 from healer.declarative.resource_types import FILE, PROCESS
 from healer.documents import DocumentError
 from healer.engines.simulated.keeper import Keeper
-from healer.engines.simulated.others import INTERFERENCES, interfere
+from healer.engines.simulated.others import INTERFERENCES, interfere, replace_one
 from healer.engines.simulated.trouble import Call, Misbehaviour, Trouble
 from healer.engines.simulated.world import Pace, World
 from healer.plugins import Plugin
@@ -62,7 +62,7 @@ class Simulated(Plugin):
         self._ports = count(20000)
         self._made = count(1)
         self._trouble = Trouble(self._random)
-        self._trouble.chance = self.trouble
+        self._trouble.chance = self._trouble.chance_of_changes = self.trouble
 
     async def start(self) -> None:
         """A template that is wrong is REJECTED, before anything is created."""
@@ -156,6 +156,10 @@ class Simulated(Plugin):
         """The things of a stack, as they are now. Raises EngineError (GONE) where there is no such stack."""
         return self._keeper(root).world
 
+    def is_lost(self, root: Root, physical_id: str) -> bool:
+        """Whether this thing was told of something that does not stand in its stack any more."""
+        return self._keeper(root).is_lost(physical_id)
+
     def resource_of(self, root: Root, path: str) -> Incarnation:
         """What stands there now."""
         return self._keeper(root).snapshot(self.rebuildable).resources[path].incarnation
@@ -176,6 +180,10 @@ class Simulated(Plugin):
         """An update begins, whatever is in progress: that is superseded, and what it has begun is adopted."""
         self._keeper(root).update()
 
+    def replace_by_another(self, root: Root, path: str) -> None:
+        """Somebody marks it and updates the stack, where that is idle."""
+        replace_one(self._keeper(root), path)
+
     def kill(self, root: Root) -> None:
         """Whoever works on this stack dies: nothing goes on until somebody asks for an update."""
         self._keeper(root).frozen = True
@@ -192,10 +200,14 @@ class Simulated(Plugin):
         """Let it happen to this stack at once; only what somebody does, or what becomes of an update, can."""
         interfere(self._keeper(root), misbehaviour, self._random)
 
-    def trouble_by(self, chance: float) -> None:
-        """From now on each call goes wrong with this probability; 0 also forgets what was asked for."""
+    def trouble_by(self, chance: float, chance_of_changes: float | None = None) -> None:
+        """From now on each call goes wrong with this probability, and one that changes something with the other.
+
+        What was asked for is forgotten.
+        """
         self._trouble.calm()
         self._trouble.chance = chance
+        self._trouble.chance_of_changes = chance if chance_of_changes is None else chance_of_changes
 
     # How a call is answered.
 

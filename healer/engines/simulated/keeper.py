@@ -196,6 +196,13 @@ class Keeper:
         found = self.snapshot(frozenset()).resources.values()
         return [resource for resource in found if not resource.is_stack and resource.incarnation.physical_id]
 
+    def is_lost(self, physical_id: str) -> bool:
+        """Whether it was told of something that does not stand in the stack, or does not exist, any more."""
+        items = self.world.items
+        current = {each.incarnation.physical_id for each in self.resources()}
+        places = {items[each].place for each in current if each in items}
+        return physical_id in items and not places.issuperset(items[physical_id].needs)
+
     def _find_undone(self) -> None:
         """What the dead engine was at has failed, so the new one finds; what it has begun is there all the same."""
         for standing in list(standings(self.book)):

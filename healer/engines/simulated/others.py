@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from random import Random
 
-from healer.core.model import StackState
+from healer.core.model import Resource, StackState
 from healer.core.planner import plan
 from healer.declarative.books import Action, Row, listed
 from healer.declarative.resource_types import is_stack
@@ -21,6 +21,15 @@ BY_ANOTHER = "by another"
 def interfere(keeper: Keeper, misbehaviour: Misbehaviour, random: Random) -> None:
     """Let it happen now. What cannot happen to this stack as it stands does not."""
     _INTERFERENCES[misbehaviour](keeper, random)
+
+
+def replace_one(keeper: Keeper, path: str) -> None:
+    """Mark it and update the stack. Nothing happens where there is no such resource, or the stack is in progress."""
+    for resource in _markable(keeper):
+        if resource.path == path and _is_at_rest(keeper):
+            _give_up(keeper, path)
+            keeper.tell(resource.incarnation, BY_ANOTHER, unhealthy=True)
+            keeper.update()
 
 
 def _foreign_update(keeper: Keeper, random: Random) -> None:
@@ -134,8 +143,13 @@ def _is_at_rest(keeper: Keeper) -> bool:
     return not keeper.busy and keeper.book.root.action is not Action.DELETE
 
 
+def _markable(keeper: Keeper) -> list[Resource]:
+    """A failed update may have left something that is still being worked on."""
+    return [each for each in keeper.resources() if each.state is not StackState.IN_PROGRESS]
+
+
 def _mark_one(keeper: Keeper, random: Random) -> bool:
-    resources = keeper.resources()
+    resources = _markable(keeper)
     if not resources:
         return False
     chosen = random.choice(resources)

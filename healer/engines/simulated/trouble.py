@@ -113,6 +113,7 @@ SEEN: Mapping[Misbehaviour, tuple[str, str]] = {
 }
 """Each → the trace in tests/traces that shows it, if there is one, and what was seen of a real Heat."""
 
+CHANGING = frozenset({Call.MARK, Call.UNMARK, Call.CONVERGE, Call.POWER})
 _READING = frozenset({Call.SNAPSHOT, Call.PREVIEW, Call.OPERATION, Call.MARK, Call.UNMARK, Call.POWER})
 STRIKES: Mapping[Misbehaviour, frozenset[Call]] = {
     Misbehaviour.TIMED_OUT: frozenset(Call),
@@ -151,7 +152,9 @@ class Trouble:
 
     def __init__(self, random: Random) -> None:
         self.chance = 0.0
-        """That a call meets one of those that can come in its way."""
+        """That a call which only reads meets one of those that can come in its way."""
+        self.chance_of_changes = 0.0
+        """The same of a call which changes something."""
         self._random = random
         self._asked: list[tuple[Misbehaviour, Call | None]] = []
 
@@ -161,7 +164,7 @@ class Trouble:
 
     def calm(self) -> None:
         """From now on nothing goes wrong of itself, and what was asked for is forgotten."""
-        self.chance = 0.0
+        self.chance = self.chance_of_changes = 0.0
         self._asked.clear()
 
     def next(self, call: Call) -> Misbehaviour | None:
@@ -170,7 +173,8 @@ class Trouble:
             if call in STRIKES[misbehaviour] and at in {None, call}:
                 self._asked.remove(asked)
                 return misbehaviour
-        if self.chance and self._random.random() < self.chance:
+        chance = self.chance_of_changes if call in CHANGING else self.chance
+        if chance and self._random.random() < chance:
             misbehaviour = self._random.choice(_AT[call])
             if misbehaviour not in RARE or self._random.random() < 0.1:
                 return misbehaviour

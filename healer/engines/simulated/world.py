@@ -177,6 +177,11 @@ class World:
         if item := self.items.get(physical_id):
             item.ailment, item.well_at = ailment, until
 
+    def cure(self, physical_id: str) -> None:
+        """Somebody mends it with their own hands; what does not exist stays so."""
+        if item := self.items.get(physical_id):
+            item.ailment = item.well_at = None
+
     def reboot(self, physical_id: str) -> bool:
         """False where there is nothing to be rebooted. What was told it stays with it, and so does its id."""
         item = self.items.get(physical_id)
@@ -203,12 +208,6 @@ class World:
             if not self._answers(place, now):
                 return Sight(Health.UNHEALTHY, Symptom.BAD_STATUS, f"it cannot reach {place}")
         return WELL
-
-    def is_lost(self, physical_id: str) -> bool:
-        """Whether it was told of something that does not exist any more."""
-        item = self.items.get(physical_id)
-        places = {other.place for other in self.items.values()}
-        return item is not None and not places.issuperset(item.needs)
 
     def is_well(self, physical_id: str, now: datetime) -> bool:
         """Whether it is there and nothing ails it, whatever it was told of others."""
