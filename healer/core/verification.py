@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from healer.core.detector import Standing, Track, is_alarm, stable_since, standing
 from healer.core.guardrails import is_gone
 from healer.core.incident import Climbed, Exhausted, Incident, IncidentState, Outcome, Remediated
+from healer.core.model import Symptom
 from healer.core.policy import ProvedBy
 from healer.core.step import Step
 from healer.core.turn import Turn
@@ -93,6 +95,10 @@ def is_over(turn: Turn, incident: Incident) -> bool:
 
 def climb(turn: Turn, incident: Incident, why: str) -> None:
     """This rung is used up: the next one, or a person."""
+    if incident.successor is not None and incident.successor != incident.incarnation:
+        # What was seen of its predecessor says nothing of this one, least of all that no cause explains it.
+        seen = [track for track in turn.state.tracks.get(incident.target, {}).values() if track.bad]
+        incident = replace(incident, symptom=seen[0].symptom if seen else Symptom.UNRESOLVED, detail=why)
     ladder = turn.case(incident).settings.remediations
     if incident.rung + 1 < len(ladder):
         note = {"why": why, "next": ladder[incident.rung + 1].action}

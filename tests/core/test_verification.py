@@ -65,6 +65,25 @@ def test_what_is_not_seen_healthy_in_time_climbs_the_ladder() -> None:
     assert incident(driven).incarnation.physical_id == "db-2"
 
 
+def test_what_was_seen_of_the_predecessor_is_not_said_of_the_successor() -> None:
+    """That it is gone needs no cause; that its successor does not answer may have one."""
+    watches = (*WATCHES, Watch("watcher:engine", timedelta(seconds=30), timedelta(seconds=1)))
+    driven = Driven(replace(TWICE, detect=replace(POLICY.detect, watches=watches, fail_after=1)))
+    target, gone = Target(SHOP, "api"), "the engine finds it gone"
+    driven.happen(
+        Observed(
+            (Observation(target, "watcher:engine", Health.UNHEALTHY, Symptom.GONE, driven.now, None, gone),)
+        )
+    )
+    driven.pass_time(1)
+    driven.carry_out()
+    assert incident(driven, "api").symptom is Symptom.GONE
+    driven.look(False, "db", "api", times=1)
+    driven.pass_time(60)
+    assert incident(driven, "api").symptom is Symptom.REFUSED
+    assert driven.held("api") == "upstream_failing"
+
+
 def test_where_nobody_looks_the_proof_of_the_engine_is_enough() -> None:
     proved = replace(POLICY, verify=replace(POLICY.verify, by=ProvedBy.ENGINE))
     driven = failing(Driven(proved))
