@@ -111,8 +111,8 @@ def _condemn(resource: Resource) -> Condemned:
         type=resource.type,
         incarnation=resource.incarnation,
         prior=f"{resource.action}_{resource.state}",
-        # A FAILED resource is replaced by any update; un-marking it later would falsify what it is.
-        needs_mark=resource.state is StackState.COMPLETE,
+        # What is FAILED, or not there yet, any update makes anew; un-marking it later would falsify what it is.
+        needs_mark=resource.state is StackState.COMPLETE and bool(resource.incarnation.physical_id),
         attributes=resource.attributes,
     )
 
@@ -223,5 +223,10 @@ def _stale_wires(planned: Plan, after: Snapshot, wires: Mapping[str, Mapping[str
             predecessor = condemned.get(reference.target)
             old = predecessor.attributes.get(reference.attribute, "") if predecessor else ""
             new = successor.attributes.get(reference.attribute, "")
-        if old and old != new and old in text and not (new and new in text):
+        if old and old != new and _names(text, old, new) and not _names(text, new, old):
             yield f"{reference.source} still refers to the old {reference.target} in {reference.property}"
+
+
+def _names(text: str, value: str, other: str) -> bool:
+    """Whether the text names the value, not only as a part of the other one, as 10.0.0.1 is of 10.0.0.11."""
+    return bool(value) and value in (text.replace(other, "") if value in other else text)

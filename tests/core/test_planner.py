@@ -174,6 +174,31 @@ def test_a_reference_by_id_must_name_the_new_one() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "text", "stale"),
+    [
+        ("10.0.0.11", "10.0.0.1", "http://10.0.0.11:80", True),
+        ("10.0.0.11", "10.0.0.1", "http://10.0.0.1:80", False),
+        ("10.0.0.1", "10.0.0.11", "http://10.0.0.11:80", False),
+        ("10.0.0.1", "10.0.0.11", "http://10.0.0.1:80", True),
+        ("10.0.0.1", "10.0.0.2", "http://10.0.0.1:80, http://10.0.0.2:80", False),
+        ("10.0.0.1", "10.0.0.1", "http://10.0.0.1:80", False),
+        ("10.0.0.1", "", "http://10.0.0.1:80", True),
+    ],
+)
+def test_an_address_that_begins_like_the_other_is_not_taken_for_it(
+    old: str, new: str, text: str, stale: bool
+) -> None:
+    before = with_port(stack(refers("api", "db", "port")), "db", old)
+    after = with_port(replaced_in(before, "db"), "db", new)
+    assert bool(prove(plan(before, ["db"]), after, {"api": {"wires": text}}).failures) is stale
+
+
+def test_what_is_not_there_needs_no_mark() -> None:
+    never_made = shop(db=replace(tier("db", ""), action="INIT"))
+    assert [one.needs_mark for one in plan(never_made, ["db"]).condemned] == [False]
+
+
 def test_a_wire_that_cannot_be_read_or_an_attribute_that_nobody_knows_proves_nothing_against_it() -> None:
     assert not prove(PLANNED, AFTER, {}).failures
     unknown = plan(stack(refers("api", "db", "port")), ["db"])
