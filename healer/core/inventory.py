@@ -43,13 +43,7 @@ def resolve(snapshots: Snapshots, selector: Selector, replaced: Mapping[str, Tar
     """The resource that a selector means. `replaced`: physical ids of incarnations that were healed away."""
     if selector.physical_id is None and selector.resource is None:
         return Unmatched("it names neither a resource nor a physical id")
-    if selector.physical_id is not None and selector.physical_id in replaced:
-        return Stale(replaced[selector.physical_id])
     within = [snapshot for snapshot in snapshots.values() if _may_hold(snapshot, selector)]
-    if not within:
-        return Unmatched(
-            f"there is no stack {selector.stack!r} here" if selector.stack else "there is no stack here"
-        )
     found = [
         Found(Target(snapshot.root, resource.path), resource)
         for snapshot in within
@@ -59,7 +53,13 @@ def resolve(snapshots: Snapshots, selector: Selector, replaced: Mapping[str, Tar
     if len(found) > 1:
         return Ambiguous(tuple(sorted(one.target for one in found)))
     if found:
-        return found[0]
+        return found[0]  # Also where it was healed once and kept its id, as a restart does.
+    if selector.physical_id is not None and selector.physical_id in replaced:
+        return Stale(replaced[selector.physical_id])
+    if not within:
+        return Unmatched(
+            f"there is no stack {selector.stack!r} here" if selector.stack else "there is no stack here"
+        )
     return Unmatched(f"no resource here is {selector.physical_id or selector.resource!r}")
 
 

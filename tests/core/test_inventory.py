@@ -73,6 +73,16 @@ def test_an_incarnation_that_was_healed_away_is_stale() -> None:
     assert meant(physical_id="db-0", stack="shop", resource="db") == Stale(Target(SHOP, "db"))
 
 
+def test_what_was_healed_and_kept_its_id_is_still_meant_by_it() -> None:
+    """A server that was rebooted is the same server: its next alarm is no late one."""
+    found = resolve(SNAPSHOTS, Selector(physical_id="db-9"), {"db-9": Target(SHOP, "group/1")})
+    assert isinstance(found, Found)
+
+
+def test_an_incarnation_of_a_stack_that_cannot_be_found_is_stale_and_not_unknown() -> None:
+    assert resolve({}, Selector(physical_id="db-0"), REPLACED) == Stale(Target(SHOP, "db"))
+
+
 def test_everything_that_one_policy_owns_is_looked_at_and_what_two_own_is_not() -> None:
     both = (POLICY, replace(POLICY, name="webs", match=Match(resource="web")))
     found = watched(both, {SHOP: HERE})
