@@ -48,8 +48,8 @@ def observe(track: Track, seen: Observation, detect: Detect) -> Track:
 
 
 def _unhealthy(track: Track, seen: Observation, detect: Detect) -> Track:
-    enough = 1 if seen.judged else detect.fail_after
-    bad = min(track.bad + 1, enough)
+    enough = detect.fail_after
+    bad = enough if seen.judged else min(track.bad + 1, enough)
     since = track.bad_since or seen.at
     failing = track.failing or (bad >= enough and (seen.judged or seen.at - since >= detect.unhealthy_for))
     if track.bad == bad and track.failing == failing and track.symptom is seen.symptom and not track.good:

@@ -21,6 +21,8 @@ LATER = timedelta(seconds=30)
 MUCH_LATER = timedelta(minutes=10)
 CLOCKS_APART = timedelta(seconds=5)
 """Allowance between the engine's clock, which counts whole seconds, and ours."""
+UNOWNED = Policy("")
+"""By its defaults is treated what nobody owns and a person wants healed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,7 @@ class Case:
 
     @property
     def settings(self) -> Policy:
-        """The policy; what nobody owns and a person wants healed is treated by the defaults."""
-        return self.policy or Policy("")
+        return self.policy or UNOWNED
 
     def refused(self, reason: Refusal, sentence: str, after: timedelta | datetime) -> Refused:
         return Refused(reason, sentence, after if isinstance(after, datetime) else self.now + after)
@@ -229,12 +230,9 @@ def _attempts(case: Case) -> Refused | None:
     made = case.state.attempts_on(case.incident.target, case.now - limit.within)
     if len(made) < limit.max:
         return None
-    oldest = min(attempt.began_at for attempt in made)
-    return case.refused(
-        Refusal.ATTEMPTS,
-        f"{len(made)} attempts were made since {oldest:%d %b %H:%M} UTC",
-        oldest + limit.within,
-    )
+    began = sorted(attempt.began_at for attempt in made)
+    sentence = f"{len(made)} attempts were made since {began[0]:%d %b %H:%M} UTC"
+    return case.refused(Refusal.ATTEMPTS, sentence, began[-limit.max] + limit.within)
 
 
 def _own_changes(case: Case) -> Refused | None:

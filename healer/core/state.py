@@ -50,7 +50,7 @@ class State:
         return next((r for r in self.repairs.values() if r.root == root), None)
 
     def attempts_on(self, target: Target, since: datetime) -> tuple[Attempt, ...]:
-        return tuple(a for a in self.attempts.values() if a.target == target and a.began_at >= since)
+        return tuple(a for a in self.attempts.values() if a.target == target and a.began_at > since)
 
     def last_attempt(self, targets: Iterable[Target]) -> Attempt | None:
         """The latest attempt on any of the targets."""

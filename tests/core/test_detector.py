@@ -71,6 +71,12 @@ def test_what_somebody_else_has_judged_counts_at_once_both_ways() -> None:
     assert not observe(track, look(GOOD, 1, judged=True), DETECT).failing
 
 
+def test_what_somebody_else_has_judged_is_confirmed_whoever_it_was() -> None:
+    track = observe(Track(), look(BAD, judged=True), DETECT)
+    assert confirmed({"watcher:fleet": track}, DETECT.fail_after)
+    assert observe(track, look(BAD, 1, judged=True), DETECT) is track
+
+
 def test_a_failure_must_last_as_long_as_the_policy_says() -> None:
     patient = replace(DETECT, unhealthy_for=timedelta(seconds=5))
     assert not looks(*[BAD] * 5, detect=patient).failing

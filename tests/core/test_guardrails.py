@@ -357,3 +357,38 @@ def test_what_was_replaced_while_a_repair_of_it_was_under_way_is_left_alone_unti
     assert refusal(driven)[0] == "stale_incarnation"
     driven.read(driven.there)
     assert driven.incident("db") is None
+
+
+def test_attempts_are_over_when_their_time_is_over() -> None:
+    few = replace(POLICY.guardrails, attempts=Attempts(2, timedelta(minutes=10)), cooldown=timedelta(0))
+    driven = Driven(replace(POLICY, guardrails=few))
+    for _ in range(2):
+        driven.heal("db")
+        driven.look(True, "db", times=60)
+    failing(driven)
+    found = driven.incident("db")
+    assert found is not None
+    assert found.refusal is not None
+    first, _ = sorted(attempt.began_at for attempt in driven.state.attempts.values())
+    assert (found.refusal.reason, found.refusal.look_again) == (
+        Refusal.ATTEMPTS,
+        first + timedelta(minutes=10),
+    )
+    driven.pass_time((found.refusal.look_again - driven.now).total_seconds())
+    assert driven.out
+
+
+def test_where_more_attempts_were_made_than_are_allowed_by_now_the_time_is_that_of_the_one_too_many() -> None:
+    many = replace(POLICY.guardrails, attempts=Attempts(2, timedelta(minutes=10)), cooldown=timedelta(0))
+    driven = Driven(replace(POLICY, guardrails=many))
+    for _ in range(2):
+        driven.heal("db")
+        driven.look(True, "db", times=60)
+    fewer = replace(many, attempts=Attempts(1, timedelta(minutes=10)))
+    driven.happen(PoliciesLoaded((replace(POLICY, guardrails=fewer),), RECIPES))
+    failing(driven)
+    found = driven.incident("db")
+    assert found is not None
+    assert found.refusal is not None
+    _, second = sorted(attempt.began_at for attempt in driven.state.attempts.values())
+    assert found.refusal.look_again == second + timedelta(minutes=10)

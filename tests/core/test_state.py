@@ -28,7 +28,10 @@ STATE = State(
 
 
 def test_attempts_are_found_by_target_stack_and_time() -> None:
-    assert [a.id for a in STATE.attempts_on(DB, START)] == ["a", "b"]
+    assert [a.id for a in STATE.attempts_on(DB, START - timedelta(minutes=1))] == ["a", "b"]
+    assert [a.id for a in STATE.attempts_on(DB, START)] == ["b"], (
+        "it is over when its time is over, not later"
+    )
     assert [a.id for a in STATE.attempts_on(DB, START + timedelta(minutes=1))] == ["b"]
     last, in_stack = STATE.last_attempt([DB, API]), STATE.last_attempt_in(SHOP)
     assert last == in_stack == STATE.attempts["b"]
