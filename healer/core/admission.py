@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -29,6 +29,8 @@ from healer.core.verification import is_over
 
 INSPECTION = timedelta(minutes=2)
 """How long reading a stack before it is repaired may take: twice the longest call to Heat (60 s, its RPC time-out)."""
+_ENDED = frozenset({Refusal.STOPPED, Refusal.PREVIEW_MOVED, Refusal.FORBIDDEN, Refusal.REJECTED})
+"""What no gate asks: a repair had begun and ended for it, and one that is joined would end likewise."""
 
 
 def consider(turn: Turn, root: Root, outdated: AbstractSet[Refusal] = frozenset()) -> None:
@@ -113,20 +115,19 @@ def _open_repair(turn: Turn, root: Root, recipe: Recipe, members: list[Incident]
 
 def deadline(turn: Turn, members: Sequence[Incident]) -> datetime:
     """The longest time-out that any member's rung allows."""
-    rungs = [turn.case(incident).settings.remediations[incident.rung] for incident in members]
-    return turn.now + max((rung.timeout for rung in rungs), default=INSPECTION)
+    rungs = [turn.rung(incident) for incident in members]
+    return turn.now + max((rung.timeout for rung in rungs if rung), default=INSPECTION)
 
 
 def inspected(turn: Turn, repair: Repair, facts: Inspected) -> Repair | None:
     """The gates once more, with facts; what passes them is admitted, with one plan for all. None: nothing did."""
-    snapshot = facts.snapshot
+    snapshot = turn.state.snapshots.get(repair.root, facts.snapshot)  # It may have been read once more since.
+    asking = (turn.case(i) for i in (*turn.members(repair), *_joining(turn, repair, facts)))
+    # What an operator, or a new policy, wants healed in another way by now is not healed in this one.
+    cases = [case for case in asking if case.recipe == repair.recipe]
     admitted: list[Incident] = []
-    for incident in (*turn.members(repair), *_joining(turn, repair, facts)):
-        case = turn.case(incident)
-        if incident.target.path in snapshot.resources and repair.recipe.replaces:
-            case = replace(case, plan=plan(snapshot, [incident.target.path]))
-        refused, overridden = refusal(case, Stage.INSPECTED)
-        asked = _override(turn, incident, overridden)
+    for case, refused, overridden in _judge(cases, snapshot):
+        asked = _override(turn, case.incident, overridden)
         if refused is None:
             admitted.append(asked)
         elif refused.reason is Refusal.OBSERVE:
@@ -155,15 +156,43 @@ def inspected(turn: Turn, repair: Repair, facts: Inspected) -> Repair | None:
     )
 
 
+def _judge(
+    cases: Sequence[Case], snapshot: Snapshot
+) -> Iterable[tuple[Case, Refused | None, tuple[Refusal, ...]]]:
+    """What the gates say of each. Those that they let pass together are no collateral of each other."""
+    judged: dict[str, tuple[Case, Refused | None, tuple[Refusal, ...]]] = {}
+    left = list(cases)
+    while True:
+        together = {case.incident.target.path for case in left}
+        for case in left:
+            planned = _planned(case, snapshot, together)
+            judged[case.incident.id] = (planned, *refusal(planned, Stage.INSPECTED))
+        passed = [case for case in left if judged[case.incident.id][1] is None]
+        if passed == left:
+            return judged.values()
+        left = passed
+
+
+def _planned(case: Case, snapshot: Snapshot, together: Collection[str]) -> Case:
+    path = case.incident.target.path
+    if not case.recipe.replaces or path not in snapshot.resources:
+        return case
+    alone = plan(snapshot, [path])
+    return replace(
+        case, plan=replace(alone, touched=tuple(t for t in alone.touched if t.path not in together))
+    )
+
+
 def _joining(turn: Turn, repair: Repair, facts: Inspected) -> list[Incident]:
     """What was held, and with these facts may be healed by the same update."""
-    held = [i for i in turn.state.incidents_of(repair.root) if i.state is IncidentState.HELD]
     return [
         incident
-        for incident in held
-        if incident.id not in repair.members
+        for incident in turn.state.incidents_of(repair.root)
+        if incident.state is IncidentState.HELD
+        and incident.refusal is not None
+        and incident.refusal.reason not in _ENDED
+        and incident.id not in repair.members
         and incident.incarnation.stack in facts.baseline
-        and turn.case(incident).recipe == repair.recipe
     ]
 
 

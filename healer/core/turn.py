@@ -17,7 +17,7 @@ from healer.core.change import (
     RepairChanged,
 )
 from healer.core.detector import forget
-from healer.core.guardrails import Case
+from healer.core.guardrails import UNOWNED, Case
 from healer.core.ids import Ids
 from healer.core.incident import (
     WAITING,
@@ -31,6 +31,7 @@ from healer.core.incident import (
 )
 from healer.core.model import NOTHING, Root, Target
 from healer.core.planner import Plan, upstream
+from healer.core.policy import Remediation
 from healer.core.repair import NO_RECIPE, Recipe, Repair
 from healer.core.state import State
 from healer.core.step import Failed
@@ -133,8 +134,8 @@ class Turn:
 
     def perform(self, repair: Repair, *, resumed: bool = False, objection: Failed | None = None) -> None:
         members = self.members(repair)
-        rungs = [self.case(i).settings.remediations[i.rung] for i in members[:1]]
-        notifier = rungs[0].notifier if rungs else ""
+        rung = self.rung(members[0]) if members else None
+        notifier = rung.notifier if rung else ""
         self.commands.append(Perform(repair, members, resumed, notifier, objection))
 
     def members(self, repair: Repair) -> tuple[Incident, ...]:
@@ -143,8 +144,11 @@ class Turn:
 
     def case(self, incident: Incident, plan: Plan | None = None) -> Case:
         policy = self.state.policy(incident.policy)
-        settings = Case(self.state, incident, policy, NO_RECIPE, self.now).settings
-        ladder = settings.remediations
-        action = ladder[incident.rung].action if incident.rung < len(ladder) else ""
-        recipe = self.recipes.get(action, NO_RECIPE)
+        rung = self.rung(incident)
+        recipe = self.recipes.get(rung.action, NO_RECIPE) if rung else NO_RECIPE
         return Case(self.state, incident, policy, recipe, self.now, plan)
+
+    def rung(self, incident: Incident) -> Remediation | None:
+        """The incident's rung of its policy's ladder; None where the ladder has become shorter since."""
+        ladder = (self.state.policy(incident.policy) or UNOWNED).remediations
+        return ladder[incident.rung] if incident.rung < len(ladder) else None

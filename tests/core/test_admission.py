@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from healer.core.admission import INSPECTION
 from healer.core.change import IncidentChanged, RepairChanged
-from healer.core.event import Requested
+from healer.core.event import PoliciesLoaded, Requested
 from healer.core.incident import IncidentState, Outcome
-from healer.core.model import Health, Resource, Snapshot, Symptom, Target
-from healer.core.policy import Mode, Remediation
+from healer.core.model import Health, Resource, Snapshot, StackState, Symptom, Target
+from healer.core.policy import Match, Mode, Remediation
 from healer.core.repair import Recipe
 from healer.core.step import Done, Failed, Failure, Inspected, Step
-from tests.core.driven import POLICY, SHOP, Driven, shop, tier
+from tests.core.driven import POLICY, SHOP, START, Driven, shop, tier
 from tests.core.test_causes_and_symptoms import outcomes
 from tests.core.test_guardrails import failing
 from tests.core.test_progress import incident, repair
@@ -184,3 +186,70 @@ def test_what_came_back_while_its_marks_were_taken_back_is_over() -> None:
     driven.carry_out()
     driven.pass_time(5)
     assert outcomes(driven, "db") == [Outcome.RECOVERED]
+
+
+FAILED = replace(tier("one", "one-1"), action="CHECK", state=StackState.FAILED)
+
+
+def two_failed(observed: str = "") -> Driven:
+    """Two that the engine has given up: any update replaces both of them, marked or not."""
+    driven = Driven()
+    other = replace(tier("two", "two-1"), action="CHECK", state=StackState.FAILED)
+    driven.read(shop(one=FAILED, two=other))
+    quiet = replace(POLICY, name="quiet", mode=Mode.OBSERVE, match=Match(resource=observed))
+    loud = replace(POLICY, match=Match(resource="[!o]*")) if observed else POLICY
+    driven.happen(PoliciesLoaded((loud, quiet) if observed else (POLICY,), driven.recipes))
+    return driven
+
+
+def test_what_is_healed_by_the_same_update_is_no_collateral() -> None:
+    driven = two_failed()
+    driven.look(False, "one", "two")
+    driven.pass_time(1)
+    driven.carry_out(Step.MARK)
+    assert condemned(driven) == ["one", "two"]
+
+
+def test_what_a_gate_refuses_is_collateral_all_the_same() -> None:
+    driven = two_failed(observed="one")
+    driven.look(False, "one", "two")
+    driven.pass_time(1)
+    driven.carry_out()
+    assert incident(driven, "one").state is IncidentState.WOULD_HEAL
+    assert driven.held("two") == "blast_radius"
+    assert not driven.state.attempts
+
+
+def test_one_of_two_that_were_given_up_waits_for_the_other_to_be_noticed() -> None:
+    driven = two_failed()
+    driven.look(False, "one")
+    driven.pass_time(1)
+    driven.carry_out()
+    assert driven.held("one") == "blast_radius"
+    driven.look(False, "two")
+    driven.pass_time(1)
+    driven.carry_out(Step.MARK)
+    assert condemned(driven) == ["one", "two"]
+
+
+@pytest.mark.parametrize("failure", [Failure.MOVED, Failure.FORBIDDEN, Failure.STOPPED])
+def test_what_a_repair_of_its_own_has_ended_for_does_not_join_another(failure: Failure) -> None:
+    driven = Driven()
+    driven.read(with_cache())
+    failing(driven, "cache")
+    driven.carry_out(Step.PREVIEW if failure is Failure.MOVED else Step.MARK)
+    driven.report(Failed(failure, "it would end likewise"))
+    driven.carry_out()
+    assert incident(driven, "cache").state is IncidentState.HELD
+    failing(driven, "db")
+    driven.carry_out(Step.MARK)
+    assert condemned(driven) == ["db"]
+
+
+def test_a_reading_that_was_overtaken_plans_nothing() -> None:
+    driven = failing(Driven())
+    overtaken = driven.there
+    wider = shop(cache=replace(tier("cache", "cache-1"), state=StackState.FAILED))
+    driven.read(replace(wider, taken_at=START + timedelta(minutes=1)))
+    driven.report(Done(Inspected(overtaken, {SHOP.id: frozenset()})))
+    assert driven.held("db") == "blast_radius"
