@@ -114,8 +114,7 @@ class Kernel:
     def _load(self, turn: Turn, loaded: happened.PoliciesLoaded) -> None:
         self.state.policies = loaded.policies
         self._recipes = turn.recipes = loaded.recipes
-        for snapshot in self.state.snapshots.values():
-            sighting.assign_owners(turn, snapshot)
+        sighting.reassign(turn)
         for root in {incident.target.root for incident in self.state.incidents.values()}:
             turn.reconsider(root, *Refusal)
 
@@ -126,6 +125,7 @@ class Kernel:
             if repair.wake_at is None and repair.id in left:
                 # A try whose answer is lost: from now on no failure proves that nothing was done.
                 progress.resume(turn, replace(repair, tries=repair.tries + 1))
+        verification.begin_anew(turn)
 
     def _ask_alarms_again(self, turn: Turn) -> None:
         for alarm in list(self.state.alarms.values()):

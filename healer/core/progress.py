@@ -8,10 +8,9 @@ from datetime import timedelta
 from typing import assert_never
 
 from healer.core import admission
-from healer.core.detector import Standing, standing
 from healer.core.guardrails import LATER, MUCH_LATER, SOON, pause_on
 from healer.core.incident import Declined, Incident, Outcome, Refusal, Refused
-from healer.core.model import NOTHING, Snapshot
+from healer.core.model import Snapshot
 from healer.core.planner import Plan, prove
 from healer.core.repair import Ending, Repair, Then, back_off, begin, end, next_step, on_failure, wait
 from healer.core.sighting import snapped
@@ -30,7 +29,7 @@ from healer.core.step import (
     Step,
 )
 from healer.core.turn import Turn
-from healer.core.verification import climb, verify
+from healer.core.verification import climb, is_over, verify
 
 WITHDRAWN: Mapping[Failure, tuple[Refusal, timedelta]] = {
     Failure.STOPPED: (Refusal.STOPPED, LATER),
@@ -115,6 +114,13 @@ def _moved(repair: Repair, replaced: Mapping[str, frozenset[str]]) -> list[str]:
 
 
 def _judge(turn: Turn, repair: Repair, after: Snapshot, wires: Mapping[str, Mapping[str, str]]) -> None:
+    if after.busy:
+        # Somebody else's update has begun since: what it reads meanwhile proves nothing.
+        names = ", ".join(after.busy)
+        failed(
+            turn, repair, Failed(Failure.UNREACHABLE, f"an update by somebody else is in progress: {names}")
+        )
+        return
     proof = prove(repair.plan or Plan(repair.root, ()), after, wires)
     if proof.surprises:
         turn.keep_repair(repair, "surprised", {"what": list(proof.surprises)})
@@ -156,10 +162,8 @@ def _objection(turn: Turn, repair: Repair) -> Failed | None:
         pause = pause_on(turn.state, incident, turn.now)
         if pause is not None:
             return Failed(Failure.STOPPED, pause.sentence)
-        tracks = turn.state.tracks.get(incident.target, NOTHING)
-        came_back = tracks and standing(tracks) is Standing.CALM and incident.request is None
         # What is half done is finished, whoever answers by now.
-        if not repair.resumed and came_back and any(track.good for track in tracks.values()):
+        if not repair.resumed and is_over(turn, incident):
             return Failed(Failure.CANCELLED, f"{incident.target.path} came back by itself")
     return None
 
@@ -182,7 +186,8 @@ def failed(turn: Turn, repair: Repair, failure: Failed, *, still_marked: bool = 
         case Then.RECONVERGE:
             # From the mark on: marking again is idempotent, and gives the position that the new update follows.
             again = begin(replace(repair, reconverged=repair.reconverged + 1), Step.MARK)
-            turn.perform(turn.keep_repair(again, "reconverging", note))
+            kept = turn.keep_repair(again, "reconverging", note)
+            turn.perform(kept, objection=_objection(turn, kept))
         case Then.RESUME:
             again = turn.keep_repair(replace(repair, resumed=repair.resumed + 1), "resuming", note)
             _begin(turn, again, Step.CONVERGE)
@@ -249,8 +254,7 @@ def _close_attempts(turn: Turn, repair: Repair, *, succeeded: bool) -> None:
 
 
 def _withdraw(turn: Turn, incident: Incident, failure: Failure, detail: str) -> None:
-    tracks = turn.state.tracks.get(incident.target, NOTHING)
-    if failure is Failure.CANCELLED and standing(tracks) is Standing.CALM:
+    if failure is Failure.CANCELLED and is_over(turn, incident):
         turn.close(incident, Outcome.RECOVERED, {"detail": detail})
         return
     refused = _refused(turn, failure, detail)

@@ -8,15 +8,15 @@ from typing import assert_never
 
 from healer.core import verification
 from healer.core.change import AlarmOutcome
-from healer.core.detector import Track, observe
-from healer.core.incident import Demanded, Incident, IncidentState, Outcome, Refusal, Request
+from healer.core.detector import Track, is_alarm, observe
+from healer.core.incident import WAITING, Demanded, Incident, IncidentState, Outcome, Refusal, Request
 from healer.core.inventory import Ambiguous, Found, Stale, Unmatched, resolve
 from healer.core.model import Alarm, AlarmStatus, Health, Observation, Root, Snapshot, Symptom, Target
 from healer.core.planner import upstream
 from healer.core.policy import Owned, Policy, owner
 from healer.core.turn import Turn
 
-_WAITING = {IncidentState.OPEN, IncidentState.HELD, IncidentState.WOULD_HEAL, IncidentState.EXHAUSTED}
+_ENDS_BY_ITSELF = {*WAITING, IncidentState.EXHAUSTED}
 
 
 def snapped(turn: Turn, snapshot: Snapshot) -> None:
@@ -31,8 +31,8 @@ def snapped(turn: Turn, snapshot: Snapshot) -> None:
         resource = snapshot.resources.get(target.path)
         previous = before.resources.get(target.path) if before else None
         if resource is None or (previous and previous.incarnation != resource.incarnation):
-            verifying = (i := state.incident_of(target)) and i.state is IncidentState.REMEDIATING
-            if not verifying:
+            incident = state.incident_of(target)
+            if incident is None or incident.state is not IncidentState.REMEDIATING:
                 del state.tracks[target]
     for incident in state.incidents_of(root):
         _compare(turn, incident, snapshot)
@@ -44,6 +44,7 @@ def _compare(turn: Turn, incident: Incident, snapshot: Snapshot) -> None:
     resource = snapshot.resources.get(incident.target.path)
     if resource is None:
         if incident.state is not IncidentState.REMEDIATING:
+            turn.state.tracks.pop(incident.target, None)
             turn.close(incident, Outcome.GONE, {"detail": "the stack has no such resource any more"})
         return
     if resource.incarnation == incident.current or incident.state is IncidentState.REMEDIATING:
@@ -54,6 +55,8 @@ def _compare(turn: Turn, incident: Incident, snapshot: Snapshot) -> None:
         turn.keep(emptied, "emptied", {"status": resource.status, "reason": resource.reason})
         turn.reconsider(incident.target.root, Refusal.UNCONFIRMED, Refusal.STARTUP_GRACE)
         return
+    # What was seen of its predecessor must not hide that the successor fails as well.
+    turn.state.tracks.pop(incident.target, None)
     turn.close(incident, Outcome.SUPERSEDED, {"successor": resource.incarnation.physical_id})
 
 
@@ -65,6 +68,28 @@ def assign_owners(turn: Turn, snapshot: Snapshot) -> None:
         found = owner(turn.state.policies, snapshot, resource)
         if found is not None:
             owners[Target(snapshot.root, resource.path)] = found
+    for incident in turn.state.incidents_of(snapshot.root):
+        _adopt(turn, incident)
+
+
+def _adopt(turn: Turn, incident: Incident) -> None:
+    """What waits, and whose policy does not exist any more, is from now on the policy's that owns its target."""
+    owned = turn.state.owners.get(incident.target)
+    orphaned = incident.state in WAITING and turn.state.policy(incident.policy) is None
+    if orphaned and isinstance(owned, Owned):
+        adopted = replace(incident, policy=owned.policy.name, rung=0)
+        turn.keep(adopted, "adopted", {"policy": owned.policy.name, "before": incident.policy})
+
+
+def reassign(turn: Turn) -> None:
+    """Other policies: who owns what is worked out anew, and what nobody looks for any more is forgotten."""
+    state = turn.state
+    for snapshot in state.snapshots.values():
+        assign_owners(turn, snapshot)
+    for target, tracks in state.tracks.items():
+        owned = state.owners.get(target)
+        wanted = {w.source for w in owned.policy.detect.watches} if isinstance(owned, Owned) else set()
+        state.tracks[target] = {s: track for s, track in tracks.items() if s in wanted or is_alarm(s)}
 
 
 def listed(turn: Turn, cloud: str, roots: frozenset[Root]) -> None:
@@ -102,23 +127,23 @@ def observed(turn: Turn, seen: Observation) -> None:
     if after is before:
         return
     tracks[seen.source] = after
-    _review(turn, target, owned.policy, seen)
-
-
-def _review(turn: Turn, target: Target, policy: Policy, seen: Observation) -> None:
-    tracks = turn.state.tracks[target]
-    incident = turn.state.incident_of(target)
+    incident = state.incident_of(target)
     if incident is None:
-        if tracks[seen.source].failing:
-            open_incident(turn, target, policy, seen)
-        return
+        # What a person has let go of stays so until it has been healthy.
+        if after.failing and not before.failing:
+            open_incident(turn, target, owned.policy, seen)
+    else:
+        _review(turn, incident, seen)
+
+
+def _review(turn: Turn, incident: Incident, seen: Observation) -> None:
     if incident.state is IncidentState.VERIFYING:
         verification.review(turn, incident)
-    elif incident.state in _WAITING and verification.is_over(turn, incident):
+    elif incident.state in _ENDS_BY_ITSELF and verification.is_over(turn, incident):
         cleared = seen.symptom is Symptom.CLEARED
         turn.close(incident, Outcome.CANCELLED if cleared else Outcome.RECOVERED, {"detail": seen.detail})
     else:
-        turn.reconsider(target.root, Refusal.UNCONFIRMED, Refusal.STARTUP_GRACE)
+        turn.reconsider(incident.target.root, Refusal.UNCONFIRMED, Refusal.STARTUP_GRACE)
 
 
 def open_incident(
@@ -217,8 +242,9 @@ def requested(turn: Turn, target: Target, who: str, why: str) -> None:
     """An operator's demand. What is being healed already is left to it."""
     request = Request(who, why, turn.now)
     snapshot = turn.state.snapshots.get(target.root)
-    if snapshot is None or target.path not in snapshot.resources:
-        return
+    resource = snapshot.resources.get(target.path) if snapshot else None
+    if resource is None or resource.is_stack:
+        return  # A group or a nested stack would be replaced whole: its members are asked for.
     incident = turn.state.incident_of(target)
     if incident is None:
         seen = Observation(
@@ -232,7 +258,7 @@ def requested(turn: Turn, target: Target, who: str, why: str) -> None:
         )
         owned = turn.state.owners.get(target)
         open_incident(turn, target, owned.policy if isinstance(owned, Owned) else None, seen, request)
-    elif incident.state in _WAITING:
+    elif incident.state in _ENDS_BY_ITSELF:
         turn.advance(incident, Demanded(request, turn.now), "demanded", {"who": who, "why": why})
         turn.reconsider(target.root)
 
@@ -241,3 +267,4 @@ def resumed(turn: Turn) -> None:
     """Time was lost: every track is unknown until it is looked at again."""
     for target in turn.state.tracks:
         turn.reset_tracks(target)
+    verification.begin_anew(turn)

@@ -53,6 +53,14 @@ def review(turn: Turn, incident: Incident) -> None:
     turn.wake_incident(incident, wake)
 
 
+def begin_anew(turn: Turn) -> None:
+    """Nobody could look for a while: what is being verified has all of its time again."""
+    for incident in list(turn.state.incidents.values()):
+        if incident.state is IncidentState.VERIFYING:
+            until = turn.now + turn.case(incident).settings.verify.within
+            turn.state.incidents[incident.id] = replace(incident, deadline=until, wake_at=until)
+
+
 def _healthy_since(turn: Turn, incident: Incident) -> datetime | None:
     """Since when all whose word counts find it healthy; None while one of them does not, or has yet to look.
 
@@ -71,9 +79,13 @@ def _healthy_since(turn: Turn, incident: Incident) -> datetime | None:
 
 
 def _healed(turn: Turn, incident: Incident, *, by: str) -> None:
-    """Close it. An alarm that still stands is about what was replaced."""
+    """Close it. An alarm that still stands is about what was replaced, and so is a failure that nobody saw since."""
     tracks = turn.state.tracks.get(incident.target, {})
-    turn.state.tracks[incident.target] = {s: t for s, t in tracks.items() if not is_alarm(s)}
+    turn.state.tracks[incident.target] = {
+        source: Track(since=track.since) if track.failing else track
+        for source, track in tracks.items()
+        if not is_alarm(source)
+    }
     turn.close(incident, Outcome.HEALED, {"by": by})
 
 
@@ -87,10 +99,13 @@ def is_over(turn: Turn, incident: Incident) -> bool:
         return False
     if incident.request is not None and incident.state is not IncidentState.EXHAUSTED:
         return False
-    if incident.source.startswith("operator:"):
+    detect, source = turn.case(incident).settings.detect, incident.source
+    if is_alarm(source):
+        return tracks.get(source, Track()).good >= 1
+    if all(watch.source != source for watch in detect.watches):
+        # A person raised it, or a check that the policy does not have any more.
         return stable_since(tracks) is not None
-    enough = 1 if is_alarm(incident.source) else turn.case(incident).settings.detect.recover_after
-    return tracks.get(incident.source, Track()).good >= enough
+    return tracks.get(source, Track()).good >= detect.recover_after
 
 
 def climb(turn: Turn, incident: Incident, why: str) -> None:

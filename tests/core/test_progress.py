@@ -333,3 +333,26 @@ def test_a_pause_that_came_before_a_restart_lets_the_new_daemon_only_look() -> N
     driven.report(command.objection)
     assert repair(driven).step is Step.UNMARK
     assert driven.out[0].objection is None
+
+
+def test_what_is_read_while_somebody_else_updates_the_stack_proves_nothing() -> None:
+    driven = at(Step.PROVE, TWICE)
+    busy = replace(shop(), busy=("shop",), state=StackState.IN_PROGRESS, action="UPDATE")
+    driven.report(Done(Read(busy, {})))
+    assert not driven.out
+    driven.pass_time(1)
+    assert (repair(driven).step, incident(driven).rung) == (Step.PROVE, 0)
+    driven.carry_out()
+    assert incident(driven).state is IncidentState.VERIFYING
+
+
+def test_an_alarm_is_not_taken_back_by_a_probe_while_its_repair_is_under_way_either() -> None:
+    """Also not after a restart, when of the alarm there is only the incident that it opened."""
+    driven = Driven()
+    driven.alarm("db")
+    driven.pass_time(1)
+    driven.carry_out(Step.PREVIEW)
+    driven.begin()
+    driven.look(True, "db", times=5)
+    driven.carry_out()
+    assert incident(driven).state is IncidentState.VERIFYING

@@ -8,10 +8,11 @@ from datetime import timedelta
 import pytest
 
 from healer.core.change import AlarmOutcome, AlarmSettled
-from healer.core.event import Alarmed, Listed, Observed, Requested, Resumed, Unreachable
+from healer.core.event import Alarmed, Listed, Observed, Released, Requested, Resumed, Unreachable
 from healer.core.incident import IncidentState, Outcome
 from healer.core.model import Alarm, AlarmStatus, Health, Observation, Selector, Symptom, Target
-from healer.core.policy import Match
+from healer.core.policy import Match, Remediation
+from healer.core.repair import Recipe
 from healer.core.step import Failed, Failure, Step
 from tests.core.driven import POLICY, PROBE, SHOP, START, Driven, replaced, shop, tier
 from tests.core.test_causes_and_symptoms import UNWATCHED, outcomes
@@ -293,3 +294,61 @@ def test_a_demand_that_was_tried_in_vain_is_over_once_nothing_fails() -> None:
     assert incident(driven).state is IncidentState.EXHAUSTED
     driven.look(True, "db", times=2)
     assert outcomes(driven, "db") == [Outcome.RECOVERED]
+
+
+def test_a_server_that_was_rebooted_may_fail_again_by_its_id() -> None:
+    reboot = replace(POLICY, remediations=(Remediation("reboot", timedelta(minutes=1)), *POLICY.remediations))
+    driven = Driven(reboot)
+    driven.recipes["reboot"] = Recipe("reboot", (Step.INSPECT, Step.POWER))
+    driven.begin()
+    driven.heal("db")
+    alarm(driven, Selector(physical_id="db-1"))
+    assert settled(driven) == [AlarmOutcome.MATCHED]
+    assert driven.incident("db") is not None
+
+
+def test_a_group_or_a_nested_stack_is_not_asked_for() -> None:
+    driven = Driven()
+    driven.read(shop(group=replace(tier("group", "group-1"), is_stack=True)))
+    driven.happen(Requested(Target(SHOP, "group"), "alice", "now"))
+    assert not driven.state.incidents
+
+
+def test_what_a_person_let_go_of_is_left_alone_until_it_has_been_healthy_and_fails_again() -> None:
+    driven = Driven()
+    driven.look(False, "db")
+    driven.happen(Released(incident(driven).id, "alice"))
+    driven.look(False, "db", times=9)
+    otherwise = Observation(DB, PROBE, Health.UNHEALTHY, Symptom.TIMED_OUT, driven.now)
+    driven.happen(Observed((otherwise,)))
+    assert driven.incident("db") is None
+    driven.look(True, "db")
+    driven.look(False, "db")
+    assert driven.incident("db") is not None
+
+
+def test_a_successor_that_fails_like_its_predecessor_is_noticed() -> None:
+    """An update of ours that failed has replaced it all the same: the failure of the new one is one of its own."""
+    driven = failing(Driven(replace(POLICY, remediations=POLICY.remediations[:1])))
+    driven.carry_out(Step.FOLLOW)
+    driven.read(replaced(shop(), "db"))
+    driven.report(Failed(Failure.UPDATE_FAILED, "api could not be told"))
+    driven.carry_out()
+    driven.read(driven.there)
+    assert outcomes(driven, "db") == [Outcome.SUPERSEDED]
+    driven.look(False, "db")
+    assert incident(driven).incarnation.physical_id == "db-2"
+
+
+def test_what_is_not_declared_any_more_and_is_again_is_looked_at_anew() -> None:
+    driven = failing(Driven(replace(POLICY, remediations=POLICY.remediations[:1])))
+    driven.carry_out(Step.FOLLOW)
+    lacking = replace(shop(), resources={name: tier(name, f"{name}-1") for name in ("api", "web")})
+    driven.read(lacking)
+    driven.report(Failed(Failure.GONE, "it is not there"))
+    driven.carry_out()
+    driven.read(lacking)
+    assert outcomes(driven, "db") == [Outcome.GONE]
+    driven.read(shop())
+    driven.look(False, "db")
+    assert driven.incident("db") is not None

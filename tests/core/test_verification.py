@@ -168,3 +168,17 @@ def test_where_only_the_engine_s_word_is_asked_for_that_word_ends_the_heal() -> 
     says(Health.HEALTHY, Symptom.OK)
     driven.pass_time(2)
     assert outcomes(driven, "db") == [Outcome.HEALED]
+
+
+def test_a_replacement_that_fails_after_the_engine_s_word_was_enough_is_noticed_only_when_it_is_sure() -> (
+    None
+):
+    """What was seen before the heal is no part of it, and must not hide it either."""
+    trusting = replace(POLICY, verify=replace(POLICY.verify, by=ProvedBy.ENGINE))
+    driven = failing(Driven(trusting))
+    driven.carry_out()
+    assert outcomes(driven, "db") == [Outcome.HEALED]
+    driven.look(False, "db", times=1)
+    assert driven.incident("db") is None
+    driven.look(False, "db", times=1)
+    assert driven.incident("db") is not None
