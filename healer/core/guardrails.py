@@ -180,7 +180,7 @@ def _grace(case: Case) -> Refused | None:
     healed_at = last.ended_at if last and last.succeeded else None
     moments = [resource.created_at if resource else None, healed_at]
     began = max((moment for moment in moments if moment is not None), default=None)
-    grace = case.settings.detect.startup_grace
+    grace = case.settings.detect.grace
     tracks = case.state.tracks.get(case.incident.target, NOTHING)
     empty = not case.incident.current.physical_id  # What is not there is not starting.
     if began is None or empty or not in_grace(tracks, began, grace, case.now):

@@ -71,6 +71,12 @@ class Detect:
     startup_grace: timedelta = timedelta(minutes=10)
     settle_for: timedelta = timedelta(seconds=5)
 
+    @property
+    def grace(self) -> timedelta:
+        """The time of grace, and one more look: what was seen within it is not the last word on what came up in it."""
+        looks = [watch.interval + watch.timeout for watch in self.watches if self.startup_grace]
+        return self.startup_grace + max(looks, default=timedelta(0))
+
 
 @dataclass(frozen=True, slots=True)
 class Remediation:

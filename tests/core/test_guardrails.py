@@ -151,7 +151,21 @@ def test_what_may_still_be_starting_is_given_its_time() -> None:
     assert refusal(failing(driven)) == ("startup_grace", "it may still be starting")
     driven.look(False, "db", times=7)
     driven.pass_time(1)
+    assert not driven.out  # What was seen in its time of grace is not the last word.
+    driven.look(False, "db", times=1)
+    driven.pass_time(1)
     assert driven.out
+
+
+def test_what_came_up_in_its_time_of_grace_is_not_healed_for_what_was_seen_before() -> None:
+    driven = Driven()
+    driven.read(shop(db=replace(tier("db", "db-2"), created_at=START)))
+    failing(driven)
+    driven.look(False, "db", times=7)
+    driven.look(True, "db", times=2)
+    driven.pass_time(5)
+    assert not driven.out
+    assert driven.incident("db") is None
 
 
 def test_grace_is_over_with_the_first_healthy_look_and_counts_from_the_last_heal() -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
-from healer.core.policy import Contested, Match, Mode, Owned, Policy, owner
+from healer.core.policy import Contested, Detect, Match, Mode, Owned, Policy, Watch, owner
 from tests.core.driven import shop, tier
 
 TAGGED = replace(shop(), tags=frozenset({"heal", "blue"}))
@@ -46,3 +47,12 @@ def test_one_owner_two_owners_and_none() -> None:
 
 def test_a_policy_that_says_nothing_observes() -> None:
     assert Policy("p").mode is Mode.OBSERVE
+
+
+def test_a_time_of_grace_ends_with_one_more_look_of_those_who_look_most_rarely() -> None:
+    looks = tuple(
+        Watch(name, timedelta(seconds=each), timedelta(seconds=1)) for name, each in (("a", 2), ("b", 9))
+    )
+    assert Detect(looks, startup_grace=timedelta(seconds=20)).grace == timedelta(seconds=30)
+    assert Detect(startup_grace=timedelta(seconds=20)).grace == timedelta(seconds=20)
+    assert Detect(looks, startup_grace=timedelta(0)).grace == timedelta(0)
