@@ -15,11 +15,11 @@ from healer.receiver.alarms import Source, hashed
 from healer.scheduler import Assignment, subject_of
 
 
-def engines(config: Config, clock: Clock) -> Mapping[str, Engine]:
-    """By cloud; each is told where it works, and none is started."""
+def engines(config: Config, clock: Clock, *, creates: bool = True) -> Mapping[str, Engine]:
+    """By cloud; each is told where it works, and whether it creates what was never there. None is started."""
     found = {name: cast("Engine", cloud.plugin) for name, cloud in config.clouds.items()}
     for name, engine in found.items():
-        engine.bind(Place(name, config.settings.state.directory, clock))
+        engine.bind(Place(name, config.settings.state.directory, clock, creates))
     return found
 
 

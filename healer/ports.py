@@ -82,6 +82,8 @@ class Place:
     state_directory: Path
     """The daemon's; an engine that keeps books has a folder of its own there."""
     clock: Clock
+    creates: bool = True
+    """Whether a stack that is declared, and never was, is created: not by who only takes marks back."""
 
 
 @runtime_checkable

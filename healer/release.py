@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from healer.assembly import engines
@@ -17,20 +19,24 @@ class Released:
     failed: list[str] = field(default_factory=list)
 
 
-async def release(config: Config) -> Released:
+def release(config: Config) -> Released:
     """Un-mark what bears our signature in every cloud. StoreError where a daemon of this state is running.
 
     Needs no state: the reason of each mark says whose it is. A running daemon would set them again.
     """
-    done = Released()
     with locked(config.settings.state.directory):
-        for cloud, engine in engines(config, BootClock()).items():
-            try:
-                await _release_cloud(engine, f"healer:{config.settings.installation}/", done)
-            except EngineError as error:
-                done.failed.append(f"cloud {cloud}: {error.detail}")
-            finally:
-                await engine.close()
+        return asyncio.run(_release(engines(config, BootClock(), creates=False), config.settings.installation))
+
+
+async def _release(clouds: Mapping[str, Engine], installation: str) -> Released:
+    done = Released()
+    for cloud, engine in clouds.items():
+        try:
+            await _release_cloud(engine, f"healer:{installation}/", done)
+        except EngineError as error:
+            done.failed.append(f"cloud {cloud}: {error.detail}")
+        finally:
+            await engine.close()
     return done
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import sys
 
@@ -45,7 +44,7 @@ def release_all(options: argparse.Namespace) -> int:
         for line in report.lines():
             print(line, file=sys.stderr)
         return report.exit_code
-    released = asyncio.run(release(report.config))
+    released = release(report.config)
     if options.json:
         print(json.dumps({"released": list(released.released), "failed": list(released.failed)}, indent=2))
         return 1 if released.failed else 0

@@ -97,9 +97,9 @@ class Local(Plugin):
     def _open(self) -> list[EngineError]:
         """All stacks that are declared, and those that were and still exist."""
         folder = self._place.state_directory / FOLDER / self._place.cloud
-        kept = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+        kept = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
         failed = []
-        for name in dict.fromkeys([*self.stacks, *sorted(kept)]):
+        for name in dict.fromkeys([*self.stacks, *kept] if self._place.creates else kept):
             shelf = Shelf(folder / name)
             keeper = Keeper(name, shelf, self._place.cloud, self._place.clock, self.made_of)
             self._keepers[name] = keeper
