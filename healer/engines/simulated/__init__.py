@@ -22,7 +22,7 @@ from healer.declarative.declaration import Declaration, declare
 from healer.declarative.resource_types import FILE, PROCESS
 from healer.documents import DocumentError
 from healer.engines.simulated.keeper import Keeper
-from healer.engines.simulated.others import INTERFERENCES, interfere, replace_one
+from healer.engines.simulated.others import INTERFERENCES, interfere, replace_one, update
 from healer.engines.simulated.trouble import Call, Misbehaviour, Trouble
 from healer.engines.simulated.world import Pace, World
 from healer.plugins import Plugin
@@ -177,8 +177,8 @@ class Simulated(Plugin):
         self._keeper(root).tell(incarnation, "by another", unhealthy=unhealthy)
 
     def update_by_another(self, root: Root) -> None:
-        """An update begins, whatever is in progress: that is superseded, and what it has begun is adopted."""
-        self._keeper(root).update()
+        """An update begins, whatever is in progress."""
+        update(self._keeper(root))
 
     def replace_by_another(self, root: Root, path: str) -> None:
         """Somebody marks it and updates the stack, where that is idle."""

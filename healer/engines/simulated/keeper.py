@@ -194,7 +194,7 @@ class Keeper:
     def resources(self) -> list[Resource]:
         """All that can be replaced, as it stands."""
         found = self.snapshot(frozenset()).resources.values()
-        return [resource for resource in found if not resource.is_stack and resource.incarnation.physical_id]
+        return [resource for resource in found if not resource.is_stack]
 
     def is_lost(self, physical_id: str) -> bool:
         """Whether it was told of something that does not stand in the stack, or does not exist, any more."""

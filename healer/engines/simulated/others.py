@@ -23,6 +23,12 @@ def interfere(keeper: Keeper, misbehaviour: Misbehaviour, random: Random) -> Non
     _INTERFERENCES[misbehaviour](keeper, random)
 
 
+def update(keeper: Keeper) -> None:
+    """Whatever is in progress: that is superseded, and what it has begun is adopted."""
+    _give_up(keeper)
+    keeper.update()
+
+
 def replace_one(keeper: Keeper, path: str) -> None:
     """Mark it and update the stack. Nothing happens where there is no such resource, or the stack is in progress."""
     for resource in _markable(keeper):
@@ -35,15 +41,13 @@ def replace_one(keeper: Keeper, path: str) -> None:
 def _foreign_update(keeper: Keeper, random: Random) -> None:
     """It changes one resource in place, so that it takes its time."""
     if _is_at_rest(keeper) and _drift(keeper, random) is not None:
-        _give_up(keeper)
-        keeper.update()
+        update(keeper)
 
 
 def _foreign_failure(keeper: Keeper, random: Random) -> None:
     if _is_at_rest(keeper) and (row := _drift(keeper, random)) is not None:
         keeper.world.fails[Verb.UPDATE, row.name] += 1
-        _give_up(keeper)
-        keeper.update()
+        update(keeper)
 
 
 def _foreign_mark(keeper: Keeper, random: Random) -> None:
@@ -144,8 +148,12 @@ def _is_at_rest(keeper: Keeper) -> bool:
 
 
 def _markable(keeper: Keeper) -> list[Resource]:
-    """A failed update may have left something that is still being worked on."""
-    return [each for each in keeper.resources() if each.state is not StackState.IN_PROGRESS]
+    """A failed update may have left an empty place, and something that is still being worked on."""
+    return [
+        each
+        for each in keeper.resources()
+        if each.state is not StackState.IN_PROGRESS and each.incarnation.physical_id
+    ]
 
 
 def _mark_one(keeper: Keeper, random: Random) -> bool:
