@@ -128,7 +128,12 @@ class House:
 
     @property
     def died(self) -> bool:
-        return self._daemon is not None and self._daemon.poll() is not None
+        return self.exit_code is not None
+
+    @property
+    def exit_code(self) -> int | None:
+        """Of the daemon; None while it lives."""
+        return self._daemon.poll() if self._daemon else None
 
     def resources(self) -> dict[str, dict[str, Any]]:
         """The shop's resources by path; none while it is not read yet."""
