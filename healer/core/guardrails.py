@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
-from healer.core.detector import Standing, confirmed, in_grace, is_alarm, stable_since, standing
+from healer.core.causes import cause_of
+from healer.core.detector import confirmed, in_grace, is_alarm, stable_since
 from healer.core.incident import Incident, Refusal, Refused
-from healer.core.model import NOTHING, Health, Resource, Snapshot, Symptom, Target
-from healer.core.planner import Plan, upstream
+from healer.core.model import NOTHING, Health, Resource, Snapshot, Symptom
+from healer.core.planner import Plan
 from healer.core.policy import Contested, Mode, Policy
 from healer.core.repair import Recipe
 from healer.core.state import State
@@ -189,20 +190,10 @@ def _grace(case: Case) -> Refused | None:
 
 
 def _cause(case: Case) -> Refused | None:
-    target, snapshot = case.incident.target, case.snapshot
-    if snapshot is None or case.incident.symptom.explains_itself or is_gone(case.resource):
+    if case.incident.symptom.explains_itself or is_gone(case.resource):
         return None
-    required = upstream(snapshot, target.path)
-    failing = {i.target.path for i in case.state.incidents_of(target.root) if i.target.path in required}
-    failing |= {
-        path
-        for path in required
-        if standing(case.state.tracks.get(Target(target.root, path), NOTHING)) is not Standing.CALM
-    }
-    if not failing:
-        return None
-    names = ", ".join(sorted(failing))
-    return case.refused(Refusal.UPSTREAM_FAILING, f"it requires {names}, which fails: that comes first", SOON)
+    sentence = cause_of(case.state, case.incident.target, case.now)
+    return case.refused(Refusal.UPSTREAM_FAILING, sentence, SOON) if sentence else None
 
 
 def is_gone(resource: Resource | None) -> bool:
