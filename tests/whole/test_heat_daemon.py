@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 from urllib.parse import quote
 
 import pytest
 
+from healer.engines.local import machine
 from tests.heat.proxy import Proxy
 from tests.heat.stacks import Stack
 from tests.whole.daemon import CLOUD, policy
@@ -62,6 +64,21 @@ async def wired(scene: Scene, stack: Stack) -> None:
         assert await scene.told(stack, "api") == {"db": await scene.where(owner, "db")}
 
 
+async def test_what_hangs_is_replaced_and_ended(scene: Scene) -> None:
+    stack = await scene.make("three_tier")
+    before = await scene.ids(stack)
+    async with scene.daemon(stack, policy(detect={"probes": HEALTHZ})) as daemon:
+        await daemon.start()
+        kill((await daemon.healthy())["api"], signal.SIGSTOP)
+        incident = await daemon.healed("api")
+        await daemon.healthy()
+        assert [one["resource"] for one in await daemon.incidents()] == ["api"]
+    assert incident["symptom"] == "timed_out"
+    assert changed(before, await scene.ids(stack)) == {("", "api")}
+    assert not machine.process_alive(before["", "api"])
+    await wired(scene, stack)
+
+
 async def test_two_of_a_group_that_die_together_are_replaced_by_one_update(scene: Scene) -> None:
     stack = await scene.make("group")
     before = await scene.ids(stack)
@@ -78,6 +95,7 @@ async def test_two_of_a_group_that_die_together_are_replaced_by_one_update(scene
     await wired(scene, stack)
 
 
+@pytest.mark.slow
 async def test_what_somebody_marks_is_replaced_where_the_engine_is_watched(scene: Scene) -> None:
     stack = await scene.make("deep")
     before = await scene.ids(stack)
@@ -114,6 +132,7 @@ async def test_what_an_operator_asks_for_is_healed_though_it_is_well_and_the_pol
     await wired(scene, stack)
 
 
+@pytest.mark.slow
 async def test_a_replacement_that_cannot_be_made_is_made_by_the_next_remediation(scene: Scene) -> None:
     stack = await scene.make("three_tier")
     before = await scene.ids(stack)
@@ -280,6 +299,7 @@ async def test_a_check_of_the_stack_hides_no_update_that_failed(
 # ---------------------------------------------------------------------------------------------- Heat itself dies
 
 
+@pytest.mark.slow
 async def test_a_heat_that_is_down_at_the_start_is_waited_for(scene: Scene) -> None:
     stack = await scene.make("three_tier")
     before = await scene.ids(stack)
@@ -310,6 +330,7 @@ async def test_a_heat_that_is_down_at_the_start_is_waited_for(scene: Scene) -> N
     await wired(scene, stack)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("switch", "long"),
     [

@@ -86,6 +86,7 @@ def senders(exporter: str, prometheus: Launcher[Prometheus], alertmanager: Launc
     return Senders(exporter, prometheus, alertmanager)
 
 
+@pytest.mark.slow
 @pytest.mark.real_heat
 @pytest.mark.debian("prometheus", "prometheus-alertmanager")
 async def test_what_prometheus_sees_is_healed_once_however_long_the_alert_goes_on(
