@@ -131,7 +131,8 @@ def inspected(turn: Turn, repair: Repair, facts: Inspected) -> Repair | None:
         if refused is None:
             admitted.append(asked)
         elif refused.reason is Refusal.OBSERVE:
-            _would_heal(turn, asked, case, refused)
+            # Those it was judged with are not healed with it: what would be done to them is part of the plan.
+            _would_heal(turn, asked, _planned(case, snapshot, ()), refused)
         else:
             decline(turn, asked, refused)
     paths = [incident.target.path for incident in admitted]

@@ -11,7 +11,7 @@ from healer.core.admission import INSPECTION
 from healer.core.change import IncidentChanged, RepairChanged
 from healer.core.event import PoliciesLoaded, Requested
 from healer.core.incident import IncidentState, Outcome
-from healer.core.model import Health, Resource, Snapshot, StackState, Symptom, Target
+from healer.core.model import Effect, Health, Resource, Snapshot, StackState, Symptom, Target
 from healer.core.policy import Match, Mode, Remediation
 from healer.core.repair import Recipe
 from healer.core.step import Done, Failed, Failure, Inspected, Step
@@ -253,3 +253,17 @@ def test_a_reading_that_was_overtaken_plans_nothing() -> None:
     driven.read(replace(wider, taken_at=START + timedelta(minutes=1)))
     driven.report(Done(Inspected(overtaken, {SHOP.id: frozenset()})))
     assert driven.held("db") == "blast_radius"
+
+
+def test_what_would_be_healed_names_also_the_dependents_that_fail_by_it() -> None:
+    """They are held meanwhile, and looked at with it, but nothing heals them with it."""
+    driven = Driven(replace(POLICY, mode=Mode.OBSERVE))
+    driven.look(False, "db", "api")
+    driven.pass_time(1)
+    assert driven.held("api") == "upstream_failing"
+    driven.carry_out()
+    planned = incident(driven).plan
+    assert incident(driven).state is IncidentState.WOULD_HEAL
+    assert planned is not None
+    assert [touched.path for touched in planned.touched] == ["api", "web"]
+    assert {touched.effect for touched in planned.touched} == {Effect.UPDATED}
