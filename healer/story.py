@@ -224,6 +224,9 @@ SENTENCES: Mapping[str, _Says] = {
     "incident.would_heal": _would_heal,
     "incident.admitted": _incident_admitted,
     "incident.overridden": _overridden,
+    "incident.adopted": lambda body, note: (
+        f"{_name(body)} is policy {note['policy']}'s now; {note['before']} is gone"
+    ),
     "incident.emptied": _emptied,
     "incident.freed": _freed,
     "incident.demanded": _demanded,

@@ -18,7 +18,8 @@ MODULES = sorted(path for path in SOURCE.rglob("*.py") if "__pycache__" not in p
 PLUGINS = ("probes", "watchers", "alarms", "actions", "engines", "stores", "notifiers")
 LONGEST = 300
 LONGER_FOR_A_REASON: dict[str, str] = {
-    "healer/ports.py": "the contracts of all plug-ins and of what they hand each other, which are read as one",
+    "ports.py": "the contracts of all plug-ins and of what they hand each other, which are read as one",
+    "simulation/history.py": "all that may happen in one seed's history, and in which order, is read from top to bottom",
 }
 """Path under healer/ to the reason why a reader is better served by one long file."""
 # Spelt apart, so that this file is not among the findings.
