@@ -11,7 +11,7 @@ from random import Random
 from healer.core.change import Pause
 from healer.core.event import Paused, Released, Requested, Unpaused
 from healer.core.incident import Refusal
-from healer.core.model import Alarm, Health, Resource, Root, Target
+from healer.core.model import Alarm, Health, Resource, Root, StackState, Target
 from healer.core.step import Step
 from healer.declarative.resource_types import PROCESS
 from healer.engines.simulated import Simulated
@@ -49,6 +49,8 @@ class Tally:
     incidents: int = 0
     deaths: int = 0
     healed: int = 0
+    finished: int = 0
+    """Updates that somebody had to ask for at the end: of stacks that were left FAILED, or hung."""
     replacements: int = 0
     virtual: timedelta = timedelta(0)
 
@@ -57,6 +59,7 @@ class Tally:
         self.incidents += other.incidents
         self.deaths += other.deaths
         self.healed += other.healed
+        self.finished += other.finished
         self.replacements += other.replacements
         self.virtual += other.virtual
 
@@ -136,7 +139,9 @@ class History:
     # What breaks.
 
     def _incident(self) -> None:
-        things = [thing for root in self._roots for thing in self._things(root)]
+        things = [
+            each for root in self._roots for each in self._things(root) if each[1].incarnation.physical_id
+        ]
         if not things:
             self._restore()
             return
@@ -344,8 +349,12 @@ class History:
             refused = [i.refusal.reason for i in state.incidents_of(root) if i.refusal]
             repair = state.repair_of(root)
             hangs = self.engine.hangs(root) and (repair is None or repair.step is Step.UNMARK)
-            if hangs or (Refusal.FOREIGN_CHANGES in refused and not self.engine.busy(root)):
+            idle = repair is None and not self.engine.busy(root)
+            failed = idle and self.engine.state(root) is StackState.FAILED
+            # Whoever looks after a stack sees that it is FAILED, though nothing in it fails.
+            if hangs or (failed and (Refusal.FOREIGN_CHANGES in refused or not state.incidents_of(root))):
                 self._note(f"a person updates {root}, which {'hangs' if hangs else 'was left FAILED'}")
+                self.tally.finished += 1
                 self.engine.update_by_another(root)
             if self.engine.busy(root):
                 found.append(f"{root} is in progress")

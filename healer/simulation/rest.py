@@ -29,11 +29,20 @@ def unfinished(state: State) -> Iterator[str]:
     """What is still going on; nothing is where all has come to rest."""
     for repair in state.repairs.values():
         yield f"repair {repair.id} of {repair.root} is at {repair.step}: {repair.progress}"
-    stuck = {incident.target for incident in state.incidents.values() if is_stuck(incident)}
+    stuck = _all_stuck(state)
     for incident in state.incidents.values():
-        if incident.target not in stuck and not _waits_for(incident, stuck, state):
+        if incident.target not in stuck:
             why = incident.refusal.sentence if incident.refusal else ""
             yield f"{incident.target} is {incident.state} {why}"
+
+
+def _all_stuck(state: State) -> set[Target]:
+    """What waits for a person, and whatever waits for that."""
+    incidents = state.incidents.values()
+    stuck = {incident.target for incident in incidents if is_stuck(incident)}
+    while more := {i.target for i in incidents if i.target not in stuck and _waits_for(i, stuck, state)}:
+        stuck |= more
+    return stuck
 
 
 def is_stuck(incident: Incident) -> bool:
@@ -73,12 +82,19 @@ def assert_at_rest(engine: Simulated, root: Root, state: State) -> None:
 
 
 def _assert_well(engine: Simulated, root: Root, resource: Resource, state: State) -> None:
-    world, physical_id = engine.world(root), resource.incarnation.physical_id
-    if world.is_well(physical_id, world.at) and not engine.is_lost(root, physical_id):
+    world, physical_id, target = (
+        engine.world(root),
+        resource.incarnation.physical_id,
+        Target(root, resource.path),
+    )
+    if state.incident_of(target) is not None:
         return
-    target = Target(root, resource.path)
-    if state.incident_of(target) is None:
+    if not world.is_well(physical_id, world.at):
         raise BrokenInvariantError(f"{target} is broken, and no incident says so")
+    # An update that failed half way may not have told it; then another incident of the stack says what is to be done.
+    told = state.incidents_of(root) and engine.state(root) is StackState.FAILED
+    if engine.is_lost(root, physical_id) and not told:
+        raise BrokenInvariantError(f"{target} was not told of what there is now, and no incident says so")
 
 
 def _assert_no_strays(engine: Simulated, root: Root, resources: list[Resource]) -> None:
