@@ -25,7 +25,9 @@ def release(config: Config) -> Released:
     Needs no state: the reason of each mark says whose it is. A running daemon would set them again.
     """
     with locked(config.settings.state.directory):
-        return asyncio.run(_release(engines(config, BootClock(), creates=False), config.settings.installation))
+        return asyncio.run(
+            _release(engines(config, BootClock(), creates=False), config.settings.installation)
+        )
 
 
 async def _release(clouds: Mapping[str, Engine], installation: str) -> Released:
