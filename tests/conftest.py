@@ -12,8 +12,7 @@ pytest_plugins = ("tests.debian.programs", "tests.real_heat", "tests.clouds.know
 BY_HAND = ("healer.engines.local.machine", "healer.documents", "healer.plugins")
 """What tests also call themselves, and may. Whoever in healer calls it on a loop is found all the same."""
 MAY_BLOCK = {
-    # The daemon, while it is put together and nothing else runs: it looks for plug-ins, and removes an old socket.
-    "healer/assembly.py": {"recipes"},
+    # Removes the socket of a daemon that is dead, once, before it listens.
     "asyncio/unix_events.py": {"create_unix_server"},
     # One look at one name, right before each call that changes anything: whatever comes between would be too late.
     "healer/stopfile.py": {"why"},

@@ -319,6 +319,22 @@ async def test_chunks_that_are_none_are_a_bad_request(desk: Desk) -> None:
     assert b" 400 " in answer.split(b"\r\n", 1)[0]
 
 
+async def test_chunks_that_turn_bad_on_the_way_are_not_waited_for(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """aiohttp does not tell: the body simply never ends."""
+    monkeypatch.setattr(answers, "BODY_WITHIN", 0.2)
+    head = f"POST /v1/alarms/alertmanager HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", desk.port)
+    writer.write(f"{head}Transfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\n".encode())
+    with pytest.raises(TimeoutError):  # so far it is a body that comes slowly
+        await asyncio.wait_for(reader.read(1), 0.05)
+    writer.write(b"zzz\r\n")
+    async with asyncio.timeout(5):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 408 ")
+    writer.close()
+
+
 class Broken:
     def parse(self, body: bytes, received_at: datetime) -> Batch:
         raise KeyError(f"{len(body)} {received_at}")

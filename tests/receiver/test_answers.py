@@ -65,6 +65,7 @@ def test_text_that_no_encoding_can_write_is_spelt_out() -> None:
         (web.HTTPConflict(), 409, {"reason": "conflict", "message": "Conflict"}),
         (StoreError("the disk is full"), 503, {"reason": "not_stored", "message": "the disk is full"}),
         (ConnectionResetError("gone"), 400, {"reason": "cut_off"}),
+        (web.RequestPayloadError("odd"), 400, {"message": "the body is not what its head says: odd"}),
         (
             KeyError("a secret"),
             500,
