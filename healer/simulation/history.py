@@ -99,7 +99,7 @@ class History:
         self._agenda = Agenda(self._clock)
         self.engine = Simulated(seed=seed, tells=self._random.random() < 0.5)
         self.engine.bind(Place(CLOUD, Path(), self._clock))
-        self._roots = [self.engine.create(*each) for each in cast.stacks(self._random).items()]
+        self._roots = [self.engine.cloud.create(*each) for each in cast.stacks(self._random).items()]
         self._clock.pass_time(90)
         self.invariants = Invariants()
         self.around = Surroundings(
@@ -119,7 +119,7 @@ class History:
         """Play it to its end. Raises BrokenInvariantError, or whatever else is wrong, at once."""
         self._daemon.start()
         self._agenda.run(30)
-        self.engine.trouble_by(self._mood.trouble, self._mood.trouble_of_changes)
+        self.engine.cloud.trouble.come(self._mood.trouble, self._mood.trouble_of_changes)
         self._deadly = True
         for _ in range(self.tally.incidents):
             self._incident()
@@ -151,7 +151,11 @@ class History:
             self._damage(root, resource)
 
     def _damage(self, root: Root, resource: Resource) -> None:
-        physical_id, world, now = resource.incarnation.physical_id, self.engine.world(root), self._clock.at
+        physical_id, world, now = (
+            resource.incarnation.physical_id,
+            self.engine.cloud.world(root),
+            self._clock.at,
+        )
         kind = self._random.choice(
             ("dies", "dies", "hangs", "hangs", "rots", "passes", "cursed", "wrongly accused")
         )
@@ -172,9 +176,9 @@ class History:
             self._monitor.fire(root, resource.path, self._random.uniform(0, 30))
 
     def _things(self, root: Root) -> list[tuple[Root, Resource]]:
-        if not self.engine.has(root):
+        if not self.engine.cloud.has(root):
             return []
-        listed = self.engine.resources(root)
+        listed = self.engine.cloud.resources(root)
         return [(root, resource) for resource in listed if resource.type == PROCESS]
 
     def _is_watched(self, resource: Resource) -> bool:
@@ -187,7 +191,7 @@ class History:
 
     def _restore(self) -> None:
         """Everything was deleted: somebody makes new stacks."""
-        self._roots = [self.engine.create(*each) for each in cast.stacks(self._random).items()]
+        self._roots = [self.engine.cloud.create(*each) for each in cast.stacks(self._random).items()]
         self._note(f"new stacks: {', '.join(root.id for root in self._roots)}")
         self._agenda.run(90)
 
@@ -203,10 +207,10 @@ class History:
                     self._daemon.feed(Requested(target, "alice", "try again"))
                 case "lets go":
                     self._daemon.feed(Released(incident.id, "alice"))
-                case "replaces" if self.engine.has(target.root):
-                    self.engine.replace_by_another(target.root, target.path)
-                case "mends" if self.engine.has(target.root):
-                    self.engine.world(target.root).cure(incident.current.physical_id)
+                case "replaces" if self.engine.cloud.has(target.root):
+                    self.engine.cloud.replace_by_another(target.root, target.path)
+                case "mends" if self.engine.cloud.has(target.root):
+                    self.engine.cloud.world(target.root).cure(incident.current.physical_id)
                 case _:
                     continue
 
@@ -224,14 +228,14 @@ class History:
         ]
 
     def _other_hand(self) -> None:
-        roots = [root for root in self._roots if self.engine.has(root)]
+        roots = [root for root in self._roots if self.engine.cloud.has(root)]
         if not roots:
             return
         root, what = self._random.choice(roots), self._random.choice(BY_OTHERS)
         if what is Misbehaviour.FOREIGN_DELETION and self._random.random() < 0.8:
             return
         self._note(f"{what} of {root}")
-        self.engine.interfere(root, what)
+        self.engine.cloud.interfere(root, what)
 
     def _pause(self) -> None:
         seconds = self._random.uniform(10, 90)
@@ -293,13 +297,13 @@ class History:
         return self._daemon.accept(alarms)
 
     def _is_well(self, root: Root, path: str) -> bool | None:
-        if not self.engine.has(root):
+        if not self.engine.cloud.has(root):
             return None
-        found = [resource for resource in self.engine.resources(root) if resource.path == path]
+        found = [resource for resource in self.engine.cloud.resources(root) if resource.path == path]
         if not found:
             return False
         physical_id = found[0].incarnation.physical_id
-        return self.engine.world(root).sight(physical_id, self._clock.at).health is Health.HEALTHY
+        return self.engine.cloud.world(root).sight(physical_id, self._clock.at).health is Health.HEALTHY
 
     def _is_quiet(self) -> bool:
         return not self._daemon.kernel.state.repairs and not self._daemon.kernel.state.incidents
@@ -310,15 +314,15 @@ class History:
         """From here on nothing goes wrong any more, and whoever has stopped or paused it lets it go."""
         self._note("calm")
         self._deadly = False
-        self.engine.trouble_by(0)
+        self.engine.cloud.trouble.come(0)
         self._go()
         self._be_born()
         self._reach_again()
         for identity in list(self._daemon.kernel.state.pauses):
             self._daemon.feed(Unpaused(identity, "alice"))
         for root in self._roots:
-            if self.engine.has(root):
-                world = self.engine.world(root)
+            if self.engine.cloud.has(root):
+                world = self.engine.cloud.world(root)
                 world.fails.clear()
                 world.cursed.clear()
 
@@ -333,7 +337,7 @@ class History:
             if self._clock.at > latest:
                 raise BrokenInvariantError(f"it does not come to rest: {'; '.join(going_on)}")
         for root in self._roots:
-            if self.engine.has(root):
+            if self.engine.cloud.has(root):
                 assert_at_rest(self.engine, root, self._daemon.kernel.state)
         for filed in self.around.store.alarms(limit=10_000):
             if filed.outcome is None:
@@ -344,19 +348,19 @@ class History:
         found = []
         state = self._daemon.kernel.state
         for root in self._roots:
-            if not self.engine.has(root):
+            if not self.engine.cloud.has(root):
                 continue
             refused = [i.refusal.reason for i in state.incidents_of(root) if i.refusal]
             repair = state.repair_of(root)
-            hangs = self.engine.hangs(root) and (repair is None or repair.step is Step.UNMARK)
-            idle = repair is None and not self.engine.busy(root)
-            failed = idle and self.engine.state(root) is StackState.FAILED
+            hangs = self.engine.cloud.hangs(root) and (repair is None or repair.step is Step.UNMARK)
+            idle = repair is None and not self.engine.cloud.busy(root)
+            failed = idle and self.engine.cloud.state(root) is StackState.FAILED
             # Whoever looks after a stack sees that it is FAILED, though nothing in it fails.
             if hangs or (failed and (Refusal.FOREIGN_CHANGES in refused or not state.incidents_of(root))):
                 self._note(f"a person updates {root}, which {'hangs' if hangs else 'was left FAILED'}")
                 self.tally.finished += 1
-                self.engine.update_by_another(root)
-            if self.engine.busy(root):
+                self.engine.cloud.update_by_another(root)
+            if self.engine.cloud.busy(root):
                 found.append(f"{root} is in progress")
         return found
 

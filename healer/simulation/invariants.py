@@ -127,7 +127,7 @@ class Invariants:
         world = self._world(root)
         if world is None:
             return
-        others = self.around.engine.given_up_by_others(root)
+        others = self.around.engine.cloud.given_up_by_others(root)
         for physical_id in world.taken:
             if physical_id not in self._planned | others | self.damaged.keys():
                 raise BrokenInvariantError(f"{physical_id} of {root} was replaced, and no plan said so")
@@ -190,7 +190,7 @@ class Invariants:
             return
         if world.items[physical_id].ailment is not None or physical_id in self._failed(repair.root):
             return
-        if self.around.engine.is_lost(repair.root, physical_id):
+        if self.around.engine.cloud.is_lost(repair.root, physical_id):
             return
         incidents = [state.incidents[each] for each in repair.members if each in state.incidents]
         for incident in incidents:
@@ -205,7 +205,7 @@ class Invariants:
         """Physical ids of what is FAILED in the books: somebody has marked it, or an update of it has failed."""
         return {
             resource.incarnation.physical_id
-            for resource in self.around.engine.resources(root)
+            for resource in self.around.engine.cloud.resources(root)
             if resource.state is StackState.FAILED
         }
 
@@ -219,7 +219,7 @@ class Invariants:
 
     def _world(self, root: Root) -> World | None:
         """The things of the stack, if there is such a stack."""
-        return self.around.engine.world(root) if self.around.engine.has(root) else None
+        return self.around.engine.cloud.world(root) if self.around.engine.cloud.has(root) else None
 
     @staticmethod
     def _once(seen: set[Any], what: Any, says: str) -> None:

@@ -37,7 +37,7 @@ class Looks:
 def _look(one: Watched, engine: Simulated, now: datetime) -> Observation:
     physical_id = one.resource.incarnation.physical_id
     try:
-        sight = engine.world(one.target.root).sight(physical_id, now)
+        sight = engine.cloud.world(one.target.root).sight(physical_id, now)
     except EngineError:
         sight = Sight(Health.UNKNOWN, Symptom.UNRESOLVED, "there is no such stack")
     return Observation(one.target, PROBE, sight.health, sight.symptom, now, physical_id, sight.detail)

@@ -71,7 +71,7 @@ def _waits_for(incident: Incident, stuck: set[Target], state: State) -> bool:
 
 def assert_at_rest(engine: Simulated, root: Root, state: State) -> None:
     """Raises BrokenInvariantError where the stack is not as it should be left."""
-    resources = engine.resources(root)
+    resources = engine.cloud.resources(root)
     for resource in resources:
         if resource.marked and resource.reason.startswith(f"healer:{INSTALLATION}/"):
             raise BrokenInvariantError(f"{resource.path} of {root} is left marked by us: {resource.reason}")
@@ -83,7 +83,7 @@ def assert_at_rest(engine: Simulated, root: Root, state: State) -> None:
 
 def _assert_well(engine: Simulated, root: Root, resource: Resource, state: State) -> None:
     world, physical_id, target = (
-        engine.world(root),
+        engine.cloud.world(root),
         resource.incarnation.physical_id,
         Target(root, resource.path),
     )
@@ -92,13 +92,13 @@ def _assert_well(engine: Simulated, root: Root, resource: Resource, state: State
     if not world.is_well(physical_id, world.at):
         raise BrokenInvariantError(f"{target} is broken, and no incident says so")
     # An update that failed half way may not have told it; then another incident of the stack says what is to be done.
-    told = state.incidents_of(root) and engine.state(root) is StackState.FAILED
-    if engine.is_lost(root, physical_id) and not told:
+    told = state.incidents_of(root) and engine.cloud.state(root) is StackState.FAILED
+    if engine.cloud.is_lost(root, physical_id) and not told:
         raise BrokenInvariantError(f"{target} was not told of what there is now, and no incident says so")
 
 
 def _assert_no_strays(engine: Simulated, root: Root, resources: list[Resource]) -> None:
     listed = {resource.incarnation.physical_id for resource in resources}
-    strays = engine.world(root).items.keys() - listed
-    if strays and engine.state(root) is StackState.COMPLETE:
+    strays = engine.cloud.world(root).items.keys() - listed
+    if strays and engine.cloud.state(root) is StackState.COMPLETE:
         raise BrokenInvariantError(f"{root} is complete, and there are strays: {sorted(strays)}")

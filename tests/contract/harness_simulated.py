@@ -31,28 +31,28 @@ class SimulatedHarness:
         self.engine.bind(Place("simulated", directory, self.clock))
 
     async def create(self, template: str) -> Root:
-        root = self.engine.create(f"{Path(template).stem}-{next(_numbers)}", declaration(template))
+        root = self.engine.cloud.create(f"{Path(template).stem}-{next(_numbers)}", declaration(template))
         while (await self.engine.snapshot(root)).state is not StackState.COMPLETE:
             await self.a_moment()
         return root
 
     async def delete(self, root: Root) -> None:
-        self.engine.delete(root)
+        self.engine.cloud.delete(root)
         with contextlib.suppress(EngineError):
             for _ in range(1000):
-                self.engine.world(root)
+                self.engine.cloud.world(root)
                 await self.a_moment()
 
     async def break_behind(self, root: Root, path: str) -> None:
         physical_id = (await self.engine.snapshot(root)).resources[path].incarnation.physical_id
-        self.engine.world(root).kill(physical_id)
+        self.engine.cloud.world(root).kill(physical_id)
 
     async def exists(self, physical_id: str) -> bool:
-        return any(physical_id in self.engine.world(root).items for root in await self.engine.roots())
+        return any(physical_id in self.engine.cloud.world(root).items for root in await self.engine.roots())
 
     @contextlib.asynccontextmanager
     async def fails(self, name: str) -> AsyncIterator[None]:
-        worlds = [self.engine.world(root) for root in await self.engine.roots()]
+        worlds = [self.engine.cloud.world(root) for root in await self.engine.roots()]
         for world in worlds:
             world.fails[Verb.CREATE, name] = ALWAYS
         yield
@@ -62,7 +62,7 @@ class SimulatedHarness:
     @contextlib.asynccontextmanager
     async def holds(self, name: str, *, delete: bool = False) -> AsyncIterator[None]:
         held = (Verb.DELETE if delete else Verb.CREATE, name)
-        worlds = [self.engine.world(root) for root in await self.engine.roots()]
+        worlds = [self.engine.cloud.world(root) for root in await self.engine.roots()]
         for world in worlds:
             world.holds.add(held)
         yield
@@ -70,10 +70,10 @@ class SimulatedHarness:
             world.holds.remove(held)
 
     async def mark_unasked(self, root: Root, incarnation: Incarnation) -> None:
-        self.engine.mark_by_another(root, incarnation)
+        self.engine.cloud.mark_by_another(root, incarnation)
 
     async def history(self, root: Root) -> Sequence[Event]:
-        return self.engine.events(root)
+        return self.engine.cloud.events(root)
 
     async def a_moment(self) -> None:
         self.clock.pass_time(1)

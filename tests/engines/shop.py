@@ -18,6 +18,7 @@ from healer.clock import BootClock
 from healer.core.model import Root, Snapshot
 from healer.engines.local import Local
 from healer.ports import Operation, OperationState, Place
+from tests.tier import TIER
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 
@@ -38,7 +39,7 @@ class Clock(BootClock):
 
 def template(folder: Path, name: str = "three_tier.yaml", **parameters: Any) -> Path:
     """A copy of a template of tests/templates in which every parameter has a default."""
-    given = {"python": sys.executable, "tier": str(TEMPLATES / "tier.py"), **parameters}
+    given = {"python": sys.executable, "tier": str(TIER), **parameters}
     for path in TEMPLATES.glob("*.yaml"):
         data = yaml.safe_load(path.read_text())
         data["heat_template_version"] = str(data["heat_template_version"])

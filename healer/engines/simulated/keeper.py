@@ -26,11 +26,16 @@ Trick = Callable[[], bool]
 class Keeper:
     """All raise EngineError, none waits. Whoever calls has carried the stack on to the present before."""
 
-    def __init__(self, root: Root, declaration: Declaration, world: World, *, tells: bool) -> None:
+    def __init__(
+        self, root: Root, declaration: Declaration, world: World, rebuildable: frozenset[str], *, tells: bool
+    ) -> None:
         """`tells`: whether a snapshot says which things are gone, as the embedded engine's does."""
         self.root = root
         self.world = world
+        self._rebuildable = rebuildable
         self._tells = tells
+        self._working = True
+        """Whether anything may be under way."""
         self._convergence = Convergence(world)
         self._reading = Reading(world, TYPES)
         self.book: Book = self._convergence.create(root.name, root.id, declaration, world.at)
@@ -49,7 +54,7 @@ class Keeper:
     def carry_on(self, now: datetime) -> None:
         """Let everything happen that is due until then, each at its moment."""
         world = self.world
-        while not self.frozen and self._is_at_work():
+        while self._working and not self.frozen and self._is_at_work():
             self._advance()
             due = world.next_due()
             if due is not None and due <= now:
@@ -91,17 +96,21 @@ class Keeper:
         return tuple(stack.name for stack in stacks(self.book) if stack.busy)
 
     def _is_at_work(self) -> bool:
-        return self.book.root.busy or any(standing.row.work for standing in standings(self.book))
+        self._working = self.book.root.busy or any(standing.row.work for standing in standings(self.book))
+        return self._working
 
     # The port's calls.
 
-    def snapshot(self, rebuildable: frozenset[str]) -> Snapshot:
+    def snapshot(self) -> Snapshot:
+        return replace(self._reading_now(), taken_at=self.world.at)
+
+    def _reading_now(self) -> Snapshot:
         """Read anew only where anything has changed: most readings find what the one before found."""
         version = (self._changes, self.world.version)
         if self._read is None or self._read[0] != version:
-            found = self._reading.snapshot(self.book, self.root, rebuildable, self.world.at)
+            found = self._reading.snapshot(self.book, self.root, self._rebuildable, self.world.at)
             self._read = (version, found if self._tells else _untold(found))
-        return replace(self._read[1], taken_at=self.world.at)
+        return self._read[1]
 
     def tell(self, incarnation: Incarnation, reason: str, *, unhealthy: bool) -> None:
         """As Heat itself does: also while the stack is in progress, if nothing is being done to this resource."""
@@ -171,8 +180,9 @@ class Keeper:
     # For those who interfere.
 
     def touched(self) -> None:
-        """Something in the books is changed: the next snapshot is read anew."""
+        """Something in the books is changed: the next snapshot is read anew, and it may have to be carried on."""
         self._changes += 1
+        self._working = True
 
     def refuse_if_busy(self) -> None:
         if busy := self.busy:
@@ -193,7 +203,7 @@ class Keeper:
 
     def resources(self) -> list[Resource]:
         """All that can be replaced, as it stands."""
-        found = self.snapshot(frozenset()).resources.values()
+        found = self._reading_now().resources.values()
         return [resource for resource in found if not resource.is_stack]
 
     def is_lost(self, physical_id: str) -> bool:

@@ -168,7 +168,7 @@ def _mark_one(keeper: Keeper, random: Random) -> bool:
 
 def _give_up(keeper: Keeper, *paths: str) -> None:
     """Remember what an update will replace because of these, and of whatever has failed before."""
-    planned = plan(keeper.snapshot(frozenset()), paths)
+    planned = plan(keeper.snapshot(), paths)
     keeper.given_up_by_others |= {planned.before[path] for path in planned.replaced}
 
 

@@ -151,10 +151,7 @@ class Trouble:
     """What comes next: first what was asked for, in that order, and then whatever the seed has in store."""
 
     def __init__(self, random: Random) -> None:
-        self.chance = 0.0
-        """That a call which only reads meets one of those that can come in its way."""
-        self.chance_of_changes = 0.0
-        """The same of a call which changes something."""
+        self._chance = self._chance_of_changes = 0.0
         self._random = random
         self._asked: list[tuple[Misbehaviour, Call | None]] = []
 
@@ -162,10 +159,14 @@ class Trouble:
         """Let it come at the next call that it can come in the way of, or at the next one of these."""
         self._asked.append((misbehaviour, at))
 
-    def calm(self) -> None:
-        """From now on nothing goes wrong of itself, and what was asked for is forgotten."""
-        self.chance = self.chance_of_changes = 0.0
+    def come(self, chance: float, chance_of_changes: float | None = None) -> None:
+        """From now on each call goes wrong with this probability, and one that changes something with the other.
+
+        What was asked for is forgotten.
+        """
         self._asked.clear()
+        self._chance = chance
+        self._chance_of_changes = chance if chance_of_changes is None else chance_of_changes
 
     def next(self, call: Call) -> Misbehaviour | None:
         for asked in self._asked:
@@ -173,7 +174,7 @@ class Trouble:
             if call in STRIKES[misbehaviour] and at in {None, call}:
                 self._asked.remove(asked)
                 return misbehaviour
-        chance = self.chance_of_changes if call in CHANGING else self.chance
+        chance = self._chance_of_changes if call in CHANGING else self._chance
         if chance and self._random.random() < chance:
             misbehaviour = self._random.choice(_AT[call])
             if misbehaviour not in RARE or self._random.random() < 0.1:

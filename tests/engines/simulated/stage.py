@@ -46,7 +46,7 @@ class Stage:
 
     async def begin(self, template: str, *, rollback: bool = False) -> None:
         assert not rollback
-        self.root = self.engine.create("shop", declaration(template))
+        self.root = self.engine.cloud.create("shop", declaration(template))
         self._did("create")
         await self.see()
         self._names = {each.incarnation.name for each in (await self._snapshot()).resources.values()}
@@ -61,14 +61,14 @@ class Stage:
 
     async def break_thing(self, path: str) -> None:
         physical_id = await self.physical_id(path)
-        self.engine.world(self.root).kill(physical_id)
+        self.engine.cloud.world(self.root).kill(physical_id)
         self._did(f"break {self._symbols[physical_id]}")
 
     async def mark(self, path: str, *, physical_id: str | None = None, unhealthy: bool = True) -> None:
         now = (await self._snapshot()).resources[path].incarnation
         wanted = Incarnation(now.stack, now.name, physical_id or now.physical_id)
         answer = self._told(
-            lambda: self.engine.mark_by_another(self.root, wanted, unhealthy=unhealthy),
+            lambda: self.engine.cloud.mark_by_another(self.root, wanted, unhealthy=unhealthy),
             {Failure.STALE: 404, Failure.BUSY: 409},
             200,
         )
@@ -81,20 +81,20 @@ class Stage:
         self._did(f"preview {path or 'the root'}", {"replaced": replaced})
 
     async def update(self) -> None:
-        self.engine.update_by_another(self.root)
+        self.engine.cloud.update_by_another(self.root)
         self._did("update", 202)
 
     async def updates_at_once(self, count: int) -> None:
         assert count == 2
-        self.engine.misbehave(Misbehaviour.LOST_UPDATE, Call.CONVERGE)
+        self.engine.cloud.trouble.ask(Misbehaviour.LOST_UPDATE, Call.CONVERGE)
         await self.engine.converge(self.root)
-        self.engine.update_by_another(self.root)
+        self.engine.cloud.update_by_another(self.root)
         self._did("2 updates at once", [202, 202])
 
     @contextlib.asynccontextmanager
     async def switched(self, switch: str, name: str, until: str) -> AsyncIterator[None]:
         verb, how = SWITCHES[switch]
-        world = self.engine.world(self.root)
+        world = self.engine.cloud.world(self.root)
         if how == "holds":
             world.holds.add((verb, name))
         else:
@@ -107,7 +107,7 @@ class Stage:
         self._did(f"switch it off after {until}")
 
     async def kill_engine(self) -> None:
-        self.engine.kill(self.root)
+        self.engine.cloud.kill(self.root)
         self._did("kill the engine and start it again")
 
     async def physical_id(self, path: str) -> str:
@@ -131,11 +131,11 @@ class Stage:
         resources = (await self._snapshot()).resources
         things = {path for path, resource in resources.items() if resource.type.startswith("Local::")}
         events = [self._recorded(event, things) for event in self._new_events()]
-        self._seen = len(self.engine.events(self.root))
+        self._seen = len(self.engine.cloud.events(self.root))
         for path in things:
             self._learn(resources[path])
         state = {path: self._entry(resources[path], path in things) for path in sorted(resources)}
-        existing = sorted(self._symbols[each] for each in self.engine.world(self.root).items)
+        existing = sorted(self._symbols[each] for each in self.engine.cloud.world(self.root).items)
         self.steps.append({"events": events, "status": status, "state": state, "exists": existing})
 
     # How it is recorded.
@@ -156,7 +156,7 @@ class Stage:
 
     def _switch_all(self, times: int) -> None:
         for name in self._names:
-            self.engine.world(self.root).fails[Verb.CREATE, name] = times
+            self.engine.cloud.world(self.root).fails[Verb.CREATE, name] = times
 
     @staticmethod
     def _told(ask: Callable[[], None], failures: dict[Failure, int], otherwise: int) -> int:
@@ -175,7 +175,7 @@ class Stage:
         return not any(resource.state == "IN_PROGRESS" for resource in snapshot.resources.values())
 
     def _new_events(self) -> list[Event]:
-        return list(self.engine.events(self.root)[self._seen :])
+        return list(self.engine.cloud.events(self.root)[self._seen :])
 
     def _recorded(self, event: Event, things: set[str]) -> dict[str, Any]:
         is_thing = event.physical_id and event.path in things
