@@ -24,6 +24,7 @@ from healer.ports import Event, Place
 from tests.contract.harness import TEMPLATES
 from tests.heat.stacks import Stack, Stacks
 from tests.real_heat import TIMEOUT_S, RealHeat
+from tests.tier import TIER
 
 MARKS = (pytest.mark.real_heat, pytest.mark.timeout(TIMEOUT_S))
 
@@ -44,7 +45,7 @@ class HeatHarness:
         # Not the same name twice: Heat frees a name a moment after it says that the stack is deleted.
         name = f"{Path(template).stem.replace('_', '-')}-{next(_numbers)}"
         text = (TEMPLATES / template).read_text()
-        parameters = {"python": sys.executable, "tier": str(TEMPLATES / "tier.py")}
+        parameters = {"python": sys.executable, "tier": str(TIER)}
         stack = await self.stacks.create(name, text, parameters=parameters, files=dict(_nested(text)))
         return Root("mine", "admin", stack.id, stack.name)
 

@@ -24,9 +24,10 @@ from healer.engines.local.shelf import Shelf
 from healer.engines.local.things import Things
 from healer.ports import Event, Place
 from tests.contract.harness import TEMPLATES, WITHIN_S
+from tests.tier import TIER
 
 CLOUD = "here"
-PARAMETERS = {"python": sys.executable, "tier": str(TEMPLATES / "tier.py")}
+PARAMETERS = {"python": sys.executable, "tier": str(TIER)}
 
 _numbers = itertools.count(1)
 

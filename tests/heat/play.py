@@ -24,6 +24,7 @@ import yaml
 
 from healer.engines.local import machine
 from tests.heat.stacks import Stack, Stacks
+from tests.tier import TIER
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -59,7 +60,7 @@ class Play:
         self.stack = await self.heat.create(
             template.removesuffix(".yaml").replace("_", "-"),
             text,
-            parameters={"python": str(self._python), "tier": str(TEMPLATES / "tier.py")},
+            parameters={"python": str(self._python), "tier": str(TIER)},
             files={name: (TEMPLATES / name).read_text() for name in types if name.endswith(".yaml")},
             disable_rollback=not rollback,
         )

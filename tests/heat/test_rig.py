@@ -18,13 +18,14 @@ from tests.heat.play import TEMPLATES
 from tests.heat.record import record
 from tests.heat.scenarios import SCENARIOS
 from tests.real_heat import RealHeat
+from tests.tier import TIER
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.heat.stacks import Stack, Stacks
 
-PARAMETERS = {"python": sys.executable, "tier": str(TEMPLATES / "tier.py")}
+PARAMETERS = {"python": sys.executable, "tier": str(TIER)}
 
 
 @pytest.fixture

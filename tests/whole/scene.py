@@ -17,6 +17,7 @@ import yaml
 
 from tests.heat.stacks import Stack, Stacks
 from tests.real_heat import RealHeat
+from tests.tier import TIER
 from tests.whole.daemon import Daemon, config, policy
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
@@ -37,7 +38,7 @@ class Scene:
     async def make(self, template: str) -> Stack:
         """A stack of tests/templates/<template>.yaml, complete, under a name that no other has had."""
         text = (TEMPLATES / f"{template}.yaml").read_text()
-        parameters = {"python": sys.executable, "tier": str(TEMPLATES / "tier.py")}
+        parameters = {"python": sys.executable, "tier": str(TIER)}
         name = f"{template.replace('_', '-')}-{next(_numbers)}"
         return await self.heat.create(name, text, parameters=parameters, files=dict(nested(text)))
 
