@@ -23,7 +23,8 @@ def cause_of(state: State, target: Target, now: datetime) -> str:
         if standing(state.tracks.get(Target(target.root, path), NOTHING)) is not Standing.CALM
     }
     if failing:
-        return f"it requires {_names(failing)}, which fails: that comes first"
+        verb = "fails" if len(failing) == 1 else "fail"
+        return f"it requires {_names(failing)}, which {verb}: that comes first"
     starting = [path for path in required if _is_starting(state, Target(target.root, path), now)]
     return f"it requires {_names(starting)}, which may still be starting" if starting else ""
 

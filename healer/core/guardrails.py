@@ -155,7 +155,7 @@ def _confirmed(case: Case) -> Refused | None:
     if certain or confirmed(tracks, case.settings.detect.fail_after):
         return None
     if not is_alarm(incident.source):
-        return case.refused(Refusal.UNCONFIRMED, "it has not been seen failing since", SOON)
+        return case.refused(Refusal.UNCONFIRMED, "it is not known yet whether it still fails", SOON)
     if incident.cause_over_at is None:
         return None  # A judged word stands until it is taken back, also over a restart.
     if stable_since({source: track for source, track in tracks.items() if not is_alarm(source)}):

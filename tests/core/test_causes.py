@@ -64,3 +64,10 @@ def test_what_is_required_and_is_not_there_is_not_starting() -> None:
     there = {path: resource for path, resource in shop().resources.items() if path != "db"}
     driven.read(replace(shop(), resources=there))
     assert failing(driven, "api").out
+
+
+def test_all_causes_are_named() -> None:
+    driven = Driven()
+    driven.look(False, "db", "api")
+    said = "it requires api, db, which fail: that comes first"
+    assert cause_of(driven.state, Target(SHOP, "web"), driven.now) == said
