@@ -229,6 +229,7 @@ def folder(scratch: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     shutil.rmtree(made)
 
 
+@pytest.mark.slow
 def test_it_goes_on_until_ctrl_c_through_a_daemon_that_is_killed_and_whatever_else_is(folder: Path) -> None:
     terminal = Terminal(folder, "--keep")
     daemon = int(terminal.wait_for(r"The daemon runs \(pid (\d+)\)")[1])
@@ -254,6 +255,7 @@ INTERRUPTIONS: Mapping[str, tuple[str, signal.Signals, int]] = {
 }
 
 
+@pytest.mark.slow
 def test_however_it_is_interrupted_it_ends_with_all_that_it_started(folder: Path) -> None:
     """All at once: each waits most of the time."""
     terminals = {}
