@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
 from typing import assert_never
 
 from healer.core import verification
@@ -208,11 +207,10 @@ def _match(turn: Turn, alarm: Alarm, target: Target) -> None:
         turn.settle(alarm.identity, AlarmOutcome.UNOWNED, f"no single policy owns {target}")
         return
     firing = alarm.status is AlarmStatus.FIRING
-    healed_at = _last_replaced(turn, target)
     # The end of an alarm is about now, however long ago it began: where nobody else looks, it ends the heal.
-    outlived = firing and healed_at is not None and alarm.started_at <= healed_at
-    if outlived and alarm.selector.physical_id is None:
-        turn.settle(alarm.identity, AlarmOutcome.STALE, f"it began before {target} was last healed")
+    outlived = _outlived(turn, alarm, target) if firing and alarm.selector.physical_id is None else ""
+    if outlived:
+        turn.settle(alarm.identity, AlarmOutcome.STALE, outlived)
         return
     observed(
         turn,
@@ -231,11 +229,16 @@ def _match(turn: Turn, alarm: Alarm, target: Target) -> None:
     turn.settle(alarm.identity, AlarmOutcome.MATCHED, str(target), incident.id if incident else None)
 
 
-def _last_replaced(turn: Turn, target: Target) -> datetime | None:
-    ends = [
-        a.ended_at for a in turn.state.attempts.values() if a.target == target and a.succeeded and a.ended_at
-    ]
-    return max(ends, default=None)
+def _outlived(turn: Turn, alarm: Alarm, target: Target) -> str:
+    """Why it can only be about something that is no more; empty where it may be about what stands there now."""
+    attempts = (a for a in turn.state.attempts.values() if a.target == target and a.succeeded)
+    healed_at = max((a.ended_at for a in attempts if a.ended_at), default=None)
+    if healed_at is not None and alarm.started_at <= healed_at:
+        return f"it began before {target} was last healed"
+    made_at = turn.state.snapshots[target.root].resources[target.path].created_at
+    if made_at is not None and alarm.started_at <= made_at:
+        return f"it began before {target} was made, as it is now"
+    return ""
 
 
 def requested(turn: Turn, target: Target, who: str, why: str) -> None:

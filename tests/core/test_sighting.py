@@ -137,6 +137,25 @@ def test_an_alarm_about_what_was_healed_away_is_stale() -> None:
     assert driven.incident("db") is None
 
 
+def test_an_alarm_that_began_before_somebody_else_replaced_the_thing_is_about_its_predecessor() -> None:
+    driven = Driven()
+    made = driven.now + timedelta(seconds=5)
+    driven.read(shop(db=replace(tier("db", "db-2"), created_at=made)))
+    driven.now = made + timedelta(seconds=20)
+    driven.alarm("db", since=made)
+    assert settled(driven) == [AlarmOutcome.STALE]
+    assert driven.incident("db") is None
+    driven.alarm("db", since=made + timedelta(seconds=1))
+    assert driven.incident("db") is not None
+
+
+def test_an_alarm_that_names_the_very_thing_counts_whenever_it_began() -> None:
+    driven = Driven()
+    driven.read(shop(db=replace(tier("db", "db-2"), created_at=driven.now)))
+    alarm(driven, Selector(physical_id="db-2"), "by id")
+    assert settled(driven) == [AlarmOutcome.MATCHED]
+
+
 def test_an_alarm_that_began_after_the_heal_counts() -> None:
     driven = Driven()
     driven.heal("db")
