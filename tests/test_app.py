@@ -15,6 +15,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from healer.app import App
+from healer.cli import main
 from healer.client import NoDaemonError
 from healer.config.check import load
 from healer.core import progress
@@ -131,13 +132,20 @@ async def test_what_is_paused_is_held_until_it_is_resumed_or_the_time_is_over(fu
         assert (await daemon.get("/v1/status"))["pauses"] == []
 
 
-async def test_a_policy_that_observes_says_what_it_would_do_and_does_nothing(furnish: Furnish) -> None:
+async def test_a_policy_that_observes_says_what_it_would_do_and_does_nothing(
+    furnish: Furnish, capsys: pytest.CaptureFixture[str]
+) -> None:
     async with inside(await furnish(policy={"mode": "observe"})) as daemon:
         before = await daemon.healthy()
         kill(before["db"])
         seen = await daemon.incident("db", state="would_heal")
         assert [one["resource"] for one in seen["plan"]["replaces"]] == ["db"]
         assert [(one["resource"], one["effect"]) for one in seen["plan"]["touches"]] == [("api", "updated")]
+        socket = str(daemon.house.folder / "api.sock")
+        assert await daemon.ask(main, ["show", "shop/db", "--socket", socket]) == 0
+        shown = capsys.readouterr().out
+        assert "\nheld      observe: the policy's mode is observe\n" in shown
+        assert "\nplan      db is replaced; api is updated (wires refers to db)\n" in shown
         after = await daemon.resources()
         assert {name: one["physical_id"] for name, one in after.items()} == {
             name: one["physical_id"] for name, one in before.items()
