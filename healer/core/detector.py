@@ -85,8 +85,13 @@ def _healthy(track: Track, seen: Observation, detect: Detect) -> Track:
     )
 
 
-def forget(track: Track, now: datetime) -> Track:
-    """The failure without its counts: only looks that begin from now on decide whether it is one still."""
+def forget(track: Track, now: datetime, *, judged: bool = False) -> Track:
+    """The failure without its counts: only looks that begin from now on decide whether it is one still.
+
+    What somebody has judged to be over stays over: whoever has taken an alarm back says nothing more.
+    """
+    if judged and track.good and not track.failing:
+        return replace(track, good_since=now)
     return Track(failing=track.failing, symptom=track.symptom, detail=track.detail, since=now)
 
 

@@ -16,7 +16,7 @@ from healer.core.change import (
     IncidentChanged,
     RepairChanged,
 )
-from healer.core.detector import forget
+from healer.core.detector import forget, is_alarm
 from healer.core.guardrails import UNOWNED, Case
 from healer.core.ids import Ids
 from healer.core.incident import (
@@ -101,7 +101,9 @@ class Turn:
         """Forget the counts, not the failure: what is seen from now on decides."""
         tracks = self.state.tracks.get(target)
         if tracks:
-            self.state.tracks[target] = {source: forget(track, self.now) for source, track in tracks.items()}
+            self.state.tracks[target] = {
+                source: forget(track, self.now, judged=is_alarm(source)) for source, track in tracks.items()
+            }
 
     def reconsider(self, root: Root, *refusals: Refusal) -> None:
         """Look at what is due in this stack, and at what is held for one of these reasons, at the turn's end."""

@@ -31,8 +31,8 @@ def verify(turn: Turn, incident: Incident) -> None:
     # Of a restart the engine knows only that it was asked for, and after a crash not even that.
     proven = Step.PROVE in case.recipe.steps
     if not ((case.settings.verify.by is ProvedBy.ENGINE and proven) or unwatched):
-        return
-    if is_gone(resource):
+        review(turn, incident)
+    elif is_gone(resource):
         climb(turn, incident, "it is gone again")
     else:
         _healed(turn, incident, by="engine")

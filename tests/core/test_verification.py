@@ -143,6 +143,20 @@ def test_what_the_engine_says_of_its_books_does_not_answer_an_alarm() -> None:
     assert outcomes(driven, "db") == [Outcome.HEALED]
 
 
+def test_an_alarm_that_is_taken_back_while_the_action_is_out_is_not_waited_for_again() -> None:
+    """Whoever has taken it back will say nothing more, and the healthy successor would be replaced in turn."""
+    driven = Driven(UNWATCHED)
+    driven.alarm("db")
+    driven.pass_time(1)
+    driven.carry_out(Step.FOLLOW)
+    driven.alarm("db", status=AlarmStatus.CLEARED)
+    driven.pass_time(30)
+    driven.carry_out()
+    assert incident(driven).state is IncidentState.VERIFYING
+    driven.pass_time(2)
+    assert outcomes(driven, "db") == [Outcome.HEALED]
+
+
 def test_with_an_alarm_alone_its_end_is_waited_for_until_the_time_is_over() -> None:
     driven = Driven(replace(UNWATCHED, remediations=UNWATCHED.remediations[:1]))
     driven.alarm("db")
