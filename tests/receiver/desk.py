@@ -24,7 +24,8 @@ from healer.writer import Writer
 from tests.core.driven import POLICY, REPLACE, SHOP, shop
 
 TOKEN = "sesame-and-lilies"
-NOW = datetime(2026, 11, 22, 8, 2, tzinfo=UTC)
+NOW = datetime(2030, 5, 6, 8, 2, tzinfo=UTC)
+"""After the shop was created, which the alarms of a test are about."""
 
 
 class LoopClock:

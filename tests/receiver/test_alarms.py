@@ -36,7 +36,7 @@ def alert(number: int, **changes: Any) -> dict[str, Any]:
     plain = {
         "status": "firing",
         "labels": {"alertname": "Down", "stack": "shop", "resource": "db"},
-        "startsAt": "2026-11-22T08:00:01.59Z",
+        "startsAt": "2030-05-06T08:01:30.59Z",
         "fingerprint": f"{number:016x}",
     }
     return plain | changes
