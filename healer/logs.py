@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import logging
 import sys
+from collections.abc import MutableMapping
 from contextlib import suppress
-from typing import Literal, TextIO, cast
+from typing import Any, Literal, TextIO, cast
 
 import structlog
 
@@ -25,7 +26,8 @@ def configure(level: str, form: Literal["auto", "json", "text"]) -> None:
         # Plain, whatever is installed: a traceback that shows local variables shows tokens.
         plain = structlog.dev.plain_traceback
         end: list[structlog.typing.Processor] = [
-            structlog.dev.ConsoleRenderer(colors=terminal, exception_formatter=plain)
+            _name_the_stack,
+            structlog.dev.ConsoleRenderer(colors=terminal, exception_formatter=plain),
         ]
     else:
         end = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
@@ -43,6 +45,13 @@ def configure(level: str, form: Literal["auto", "json", "text"]) -> None:
         )
     )
     logging.basicConfig(level=max(logging.WARNING, number), handlers=[handler], force=True)
+
+
+def _name_the_stack(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """What structlog finds under `stack` it takes for a traceback; with us it is the name of one in a cloud."""
+    if "stack" in line:
+        line["stack_name"] = line.pop("stack")
+    return line
 
 
 class _Patient(io.TextIOBase):

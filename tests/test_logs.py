@@ -133,3 +133,9 @@ def test_a_log_that_cannot_be_written_stops_nothing() -> None:
             "for n in range(1000): log.info('x' * 99); logging.getLogger('y').error('z')\nimport os; os._exit(0)",
             out=full,
         )
+
+
+def test_the_name_of_a_stack_is_no_traceback() -> None:
+    (line,) = run("log.info('repair.ended', stack='shop', step='prove')", form="text").splitlines()
+    assert "stack_name=shop" in line
+    assert lines("log.info('repair.ended', stack='shop')")[0]["stack"] == "shop"
