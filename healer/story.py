@@ -103,7 +103,8 @@ def _would_heal(body: Body, note: Body) -> str:
 
 
 def _incident_admitted(body: Body, note: Body) -> str:
-    return f"{_name(body)} passes every guardrail; policy {body['policy'] or '(none)'} says: {note['action']}"
+    whose = f"policy {body['policy']} says" if body["policy"] else "no policy owns it, so"
+    return f"{_name(body)} passes every guardrail; {whose}: {note['action']}"
 
 
 def _repair_admitted(body: Body, _: Body) -> str:

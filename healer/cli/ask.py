@@ -154,8 +154,15 @@ def heal(client: Client, options: argparse.Namespace) -> int:
             f"Not now, {one['refusal']['reason']}: {one['refusal']['sentence']}. See: healer show {one['id']}"
         )
     else:
-        say(f"It is {outcome(one)}. See: healer show {one['id']}")
+        say(f"{_BEGUN.get(one['state'], f'It is {outcome(one)}')}. See: healer show {one['id']}")
     return 1 if one["refusal"] else 0
+
+
+_BEGUN = {
+    "open": "It is being looked at",
+    "remediating": "It is being healed",
+    "verifying": "It is dealt with, and must be seen healthy for a while",
+}
 
 
 def _decided(client: Client, one: Mapping[str, Any]) -> Mapping[str, Any]:
