@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 from healer.app import App
 from healer.cli import main
 from healer.client import NoDaemonError
+from healer.clock import BootClock
 from healer.config.check import load
 from healer.core import progress
 from healer.core.incident import Refusal
@@ -276,6 +277,7 @@ def alarm(**labels: str) -> str:
     (alert,) = body["alerts"]
     alert["labels"] = {"alertname": "Down", **labels}
     alert["fingerprint"] = alert["fingerprint"][::-1]
+    body["alerts"][0]["startsAt"] = BootClock().now().isoformat()  # after all was made
     return json.dumps(body)
 
 
