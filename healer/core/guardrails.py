@@ -154,7 +154,7 @@ def _confirmed(case: Case) -> Refused | None:
     certain = incident.source.startswith("operator:") or not incident.current.physical_id
     if certain or confirmed(tracks, case.settings.detect.fail_after):
         return None
-    if not is_alarm(incident.source):
+    if not is_alarm(incident.source) and not any(is_alarm(s) and tracks[s].failing for s in tracks):
         return case.refused(Refusal.UNCONFIRMED, "it is not known yet whether it still fails", SOON)
     if incident.cause_over_at is None:
         return None  # A judged word stands until it is taken back, also over a restart.

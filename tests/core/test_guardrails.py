@@ -53,6 +53,25 @@ def test_what_an_operator_overrides_only_guards_against_false_alarms() -> None:
     }
 
 
+def test_an_alarm_that_stands_confirms_also_what_somebody_else_has_seen_first() -> None:
+    """Nothing else would ever be said of it: the alarm was judged once, and the heal has not ended it."""
+    watches = (Watch("watcher:engine", SECOND, SECOND),)
+    twice = (POLICY.remediations[0], *POLICY.remediations)
+    watching = replace(POLICY, detect=replace(POLICY.detect, watches=watches, fail_after=1))
+    driven = Driven(replace(watching, remediations=twice))
+    target = Target(SHOP, "db")
+    gone = Observation(target, "watcher:engine", Health.UNHEALTHY, Symptom.GONE, driven.now)
+    driven.happen(Observed((gone,)))
+    driven.alarm("db")
+    driven.pass_time(1)
+    driven.carry_out()
+    well = replace(gone, health=Health.HEALTHY, symptom=Symptom.OK, at=driven.now + SECOND)
+    driven.now += SECOND
+    driven.happen(Observed((well,)))
+    driven.pass_time(60)
+    assert driven.out, refusal(driven)
+
+
 def test_what_the_engine_found_failed_and_reads_otherwise_by_now_is_not_healed() -> None:
     """Somebody's update may have mended it since it was last looked at."""
     watching = replace(
