@@ -173,7 +173,8 @@ class History:
         else:
             world.sicken(physical_id, ailment, passes_at)
         if not self._is_watched(resource) or self._random.random() < 0.4:
-            self._monitor.fire(root, resource.path, self._random.uniform(0, 30))
+            late = self._random.random() < 0.3
+            self._monitor.fire(root, resource.path, self._random.uniform(0, 240 if late else 30))
 
     def _things(self, root: Root) -> list[tuple[Root, Resource]]:
         if not self.engine.cloud.has(root):
@@ -370,12 +371,18 @@ class History:
         for root in self._roots:
             for _, resource in self._things(root):
                 target = Target(root, resource.path)
-                if self._is_well(root, resource.path) or self._daemon.kernel.state.incident_of(target):
+                if not self._is_broken(root, resource) or self._daemon.kernel.state.incident_of(target):
                     continue
                 found.append(f"{target} is broken")
                 if not self._is_told(root, resource.path):
+                    self.invariants.damaged[resource.incarnation.physical_id] = self._clock.at
                     self._monitor.fire(root, resource.path, 0)
         return found
+
+    def _is_broken(self, root: Root, resource: Resource) -> bool:
+        """Itself, or in what it was told; not so what is only just coming up, or requires what is broken."""
+        physical_id, cloud = resource.incarnation.physical_id, self.engine.cloud
+        return not cloud.world(root).is_well(physical_id, self._clock.at) or cloud.is_lost(root, physical_id)
 
     def _is_told(self, root: Root, path: str) -> bool:
         newest = [each for each in self._monitor.senders if (each.root, each.path) == (root, path)][-1:]

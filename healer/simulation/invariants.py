@@ -10,8 +10,8 @@ from healer.core.event import Event
 from healer.core.guardrails import pause_on
 from healer.core.incident import Incident, IncidentState, Outcome
 from healer.core.kernel import Decision
-from healer.core.model import Incarnation, Root, StackState
-from healer.core.planner import Plan
+from healer.core.model import Health, Incarnation, Root, StackState
+from healer.core.planner import Plan, upstream
 from healer.core.repair import Repair
 from healer.core.state import State
 from healer.core.step import Step
@@ -103,7 +103,8 @@ class Invariants:
             return
         self._taken(root)
         if physical_id not in world.items:
-            if physical_id not in self._gone and (self.around.engine.tells or self._can_see(incident)):
+            seen = self.around.engine.tells or (by == "check" and self._can_see(incident))
+            if physical_id not in self._gone and seen:
                 raise BrokenInvariantError(
                     f"{incident.target} is healed ({by}), and {physical_id} is not there"
                 )
@@ -192,6 +193,8 @@ class Invariants:
             return
         if self.around.engine.cloud.is_lost(repair.root, physical_id):
             return
+        if self._looks_at_fault(state, repair.root, which, world):
+            return
         incidents = [state.incidents[each] for each in repair.members if each in state.incidents]
         for incident in incidents:
             asked = incident.request is not None
@@ -200,6 +203,15 @@ class Invariants:
         raise BrokenInvariantError(
             f"{which.name} {physical_id} of {repair.root} is well, and is to be healed"
         )
+
+    def _looks_at_fault(self, state: State, root: Root, which: Incarnation, world: World) -> bool:
+        """It does not answer because of something that it requires, and of that nobody has said a word yet."""
+        if world.sight(which.physical_id, self.now).health is Health.HEALTHY:
+            return False
+        snapshot = self.around.engine.cloud.keeper(root).snapshot()
+        known = {incident.target.path for incident in state.incidents_of(root)}
+        found = [each.path for each in snapshot.resources.values() if each.incarnation == which]
+        return not any(known & upstream(snapshot, path) for path in found)
 
     def _failed(self, root: Root) -> set[str]:
         """Physical ids of what is FAILED in the books: somebody has marked it, or an update of it has failed."""
@@ -213,7 +225,8 @@ class Invariants:
         """By an alarm that was wrong; and that is good for one incident, however high it climbs."""
         for sender in self.monitor.senders:
             about = (sender.root, sender.path) == (incident.target.root, incident.target.path)
-            if about and self._backed.setdefault(sender.key, incident.id) == incident.id:
+            wrong = sender.wrong_until is not None
+            if about and wrong and self._backed.setdefault(sender.key, incident.id) == incident.id:
                 return True
         return False
 
