@@ -113,6 +113,8 @@ class Incident:
     refusal: Refused | None = None
     cause_over_at: datetime | None = None
     """When the incident of something that it requires was closed: an alarm from before that says nothing of now."""
+    taken_back_at: datetime | None = None
+    """When whoever raised the alarm that it came from has taken it back: nothing more will be said of it."""
     request: Request | None = None
     plan: Plan | None = None
     repair: str | None = None

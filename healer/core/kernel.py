@@ -126,6 +126,7 @@ class Kernel:
                 # A try whose answer is lost: from now on no failure proves that nothing was done.
                 progress.resume(turn, replace(repair, tries=repair.tries + 1))
         verification.begin_anew(turn)
+        sighting.remember_alarms(turn)
 
     def _ask_alarms_again(self, turn: Turn) -> None:
         for alarm in list(self.state.alarms.values()):

@@ -216,7 +216,7 @@ def _match(turn: Turn, alarm: Alarm, target: Target) -> None:
         turn,
         Observation(
             target=target,
-            source=f"alarm:{alarm.source}:{alarm.key}",
+            source=_source(alarm),
             health=Health.UNHEALTHY if firing else Health.HEALTHY,
             symptom=Symptom.ALARM if firing else Symptom.CLEARED,
             at=turn.now,
@@ -227,6 +227,32 @@ def _match(turn: Turn, alarm: Alarm, target: Target) -> None:
     )
     incident = turn.state.incident_of(target)
     turn.settle(alarm.identity, AlarmOutcome.MATCHED, str(target), incident.id if incident else None)
+    # It is said once, and must not be forgotten over a restart.
+    if incident is None or incident.source != _source(alarm):
+        return
+    if not firing and incident.taken_back_at is None:
+        turn.keep(replace(incident, taken_back_at=turn.now), "taken_back")
+    elif firing and incident.taken_back_at is not None:
+        turn.keep(replace(incident, taken_back_at=None), "raised_again")
+
+
+def _source(alarm: Alarm) -> str:
+    return f"alarm:{alarm.source}:{alarm.key}"
+
+
+def remember_alarms(turn: Turn) -> None:
+    """After a restart: what each open incident's own alarm has said last. Nobody will say it again."""
+    for incident in list(turn.state.incidents.values()):
+        if not is_alarm(incident.source):
+            continue
+        over = incident.taken_back_at is not None
+        symptom = Symptom.CLEARED if over else Symptom.ALARM
+        track = Track(
+            failing=not over, good=int(over), good_since=turn.now if over else None, symptom=symptom
+        )
+        turn.state.tracks.setdefault(incident.target, {}).setdefault(incident.source, track)
+        if incident.state is IncidentState.VERIFYING:
+            verification.review(turn, incident)
 
 
 def _outlived(turn: Turn, alarm: Alarm, target: Target) -> str:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from healer.core.change import AlarmOutcome, AlarmSettled
+from healer.core.change import AlarmOutcome, AlarmSettled, IncidentChanged
 from healer.core.event import Alarmed, Listed, Observed, Released, Requested, Resumed, Unreachable
 from healer.core.incident import IncidentState, Outcome
 from healer.core.model import Alarm, AlarmStatus, Health, Observation, Selector, Symptom, Target
@@ -371,3 +371,36 @@ def test_what_is_not_declared_any_more_and_is_again_is_looked_at_anew() -> None:
     driven.read(shop())
     driven.look(False, "db")
     assert driven.incident("db") is not None
+
+
+def test_what_an_alarm_has_said_last_is_known_over_a_restart() -> None:
+    """Its sender says it once: the healthy successor would be replaced, as nobody had seen it healthy."""
+    driven = Driven(UNWATCHED)
+    driven.alarm("db")
+    driven.pass_time(1)
+    driven.carry_out(Step.FOLLOW)
+    driven.alarm("db", status=AlarmStatus.CLEARED)
+    assert incident(driven).taken_back_at == driven.now
+    driven.begin()
+    driven.carry_out()
+    driven.begin()
+    assert incident(driven).state is IncidentState.VERIFYING
+    driven.pass_time(2)
+    assert outcomes(driven, "db") == [Outcome.HEALED]
+
+
+def test_an_alarm_that_stands_does_so_over_a_restart_and_may_be_raised_again() -> None:
+    driven = Driven(UNWATCHED)
+    driven.alarm("db")
+    driven.pass_time(1)
+    driven.carry_out(Step.FOLLOW)
+    driven.alarm("db", status=AlarmStatus.CLEARED)
+    driven.pass_time(1)
+    driven.alarm("db", since=driven.now)
+    assert incident(driven).taken_back_at is None
+    kinds = [c.kind for c in driven.changes if isinstance(c, IncidentChanged)]
+    assert kinds[-2:] == ["taken_back", "raised_again"]
+    driven.begin()
+    driven.carry_out()
+    driven.pass_time(30)
+    assert incident(driven).state is IncidentState.VERIFYING
