@@ -76,7 +76,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
     run = _word(words, "run", "daemon:run", "run the daemon, as systemd starts it")
     _configured(run)
 
-    demo = _word(words, "demo", "local:demo", "break a small stack of real processes, and watch it heal")
+    demo = _word(words, "demo", "demo:demo", "break a small stack of real processes, and watch it heal")
     demo.add_argument(
         "--break",
         dest="fault",

@@ -1,4 +1,4 @@
-"""The words that need no daemon: check, demo, release-all."""
+"""The words that need no daemon: check and release-all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import sys
 
 from healer.cli.phrases import count
 from healer.config.check import check as check_config
-from healer.demo import play
 from healer.release import release
 
 
@@ -31,10 +30,6 @@ def check(options: argparse.Namespace) -> int:
     else:
         print(f"{count(len(report.problems), 'mistake')}; the daemon would not start.", file=sys.stderr)
     return report.exit_code
-
-
-def demo(options: argparse.Namespace) -> int:
-    return play(options.fault, keep=options.keep, observe=options.observe)
 
 
 def release_all(options: argparse.Namespace) -> int:
