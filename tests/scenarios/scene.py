@@ -63,7 +63,7 @@ class Scene:
         clock = VirtualClock()
         self.engine = Simulated(seed=seed, tells=tells)
         self.engine.bind(Place(CLOUD, Path(), clock))
-        self.root: Root = self.engine.create("shop", declaration("three_tier.yaml"))
+        self.root: Root = self.engine.cloud.create("shop", declaration("three_tier.yaml"))
         clock.pass_time(60)
         self.agenda = Agenda(clock)
         self.around = Surroundings(self.agenda, self.engine, Random(seed), (policy,), witness=self)
@@ -132,10 +132,10 @@ class Scene:
 
     @property
     def world(self) -> World:
-        return self.engine.world(self.root)
+        return self.engine.cloud.world(self.root)
 
     def standing(self, path: str) -> Incarnation:
-        return self.engine.resource_of(self.root, path)
+        return self.engine.cloud.resource_of(self.root, path)
 
     def is_new(self, path: str) -> bool:
         return self.standing(path) != self.born[path]
@@ -169,7 +169,7 @@ class Scene:
         return "\n" + "\n".join(tell(entries))
 
     def marked(self) -> list[str]:
-        resources = self.engine.resources(self.root)
+        resources = self.engine.cloud.resources(self.root)
         return [resource.path for resource in resources if resource.marked]
 
     def assert_at_peace(self, *, new: set[str]) -> None:
