@@ -230,8 +230,6 @@ SENTENCES: Mapping[str, _Says] = {
     ),
     "incident.emptied": _emptied,
     "incident.freed": _freed,
-    "incident.taken_back": lambda body, _: f"the alarm about {_name(body)} is taken back",
-    "incident.raised_again": lambda body, _: f"the alarm about {_name(body)} is raised again",
     "incident.demanded": _demanded,
     "incident.remediated": _remediated,
     "incident.climbed": _climbed,

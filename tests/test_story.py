@@ -17,7 +17,7 @@ from healer.core.step import Step
 from healer.simulation.history import History
 from healer.story import SENTENCES, Teller, planned, sentence, short, tell
 
-UNTOLD = {"repair.inspecting", "repair.not_admitted"}
+UNTOLD = {"repair.inspecting", "repair.not_admitted", "incident.noted"}
 """No news: the store keeps no entry of them."""
 MAKERS = {"keep": "incident", "advance": "incident", "keep_repair": "repair"}
 """The kernel's ways to make news, each with a kind as one of its arguments."""

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, assert_never
 
-from healer.core.model import Incarnation, Symptom, Target
+from healer.core.model import NOTHING, Incarnation, Symptom, Target
 from healer.core.planner import Plan
 
 
@@ -113,8 +113,8 @@ class Incident:
     refusal: Refused | None = None
     cause_over_at: datetime | None = None
     """When the incident of something that it requires was closed: an alarm from before that says nothing of now."""
-    taken_back_at: datetime | None = None
-    """When whoever raised the alarm that it came from has taken it back: nothing more will be said of it."""
+    alarms: Mapping[str, bool] = NOTHING
+    """Every alarm that was raised about it, by source → whether it stands, or was taken back: neither is said twice."""
     request: Request | None = None
     plan: Plan | None = None
     repair: str | None = None

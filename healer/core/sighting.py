@@ -227,13 +227,10 @@ def _match(turn: Turn, alarm: Alarm, target: Target) -> None:
     )
     incident = turn.state.incident_of(target)
     turn.settle(alarm.identity, AlarmOutcome.MATCHED, str(target), incident.id if incident else None)
-    # It is said once, and must not be forgotten over a restart.
-    if incident is None or incident.source != _source(alarm):
-        return
-    if not firing and incident.taken_back_at is None:
-        turn.keep(replace(incident, taken_back_at=turn.now), "taken_back")
-    elif firing and incident.taken_back_at is not None:
-        turn.keep(replace(incident, taken_back_at=None), "raised_again")
+    if incident is not None and incident.alarms.get(_source(alarm)) is not firing:
+        # It is said once, and must not be forgotten over a restart.
+        noted = {**incident.alarms, _source(alarm): firing}
+        turn.keep(replace(incident, alarms=noted), "noted")
 
 
 def _source(alarm: Alarm) -> str:
@@ -241,16 +238,12 @@ def _source(alarm: Alarm) -> str:
 
 
 def remember_alarms(turn: Turn) -> None:
-    """After a restart: what each open incident's own alarm has said last. Nobody will say it again."""
+    """After a restart: what was said of each open incident. Nobody will say it again."""
     for incident in list(turn.state.incidents.values()):
-        if not is_alarm(incident.source):
-            continue
-        over = incident.taken_back_at is not None
-        symptom = Symptom.CLEARED if over else Symptom.ALARM
-        track = Track(
-            failing=not over, good=int(over), good_since=turn.now if over else None, symptom=symptom
-        )
-        turn.state.tracks.setdefault(incident.target, {}).setdefault(incident.source, track)
+        tracks = turn.state.tracks.setdefault(incident.target, {}) if incident.alarms else {}
+        for source, stands in incident.alarms.items():
+            over = Track(good=1, good_since=turn.now, symptom=Symptom.CLEARED)
+            tracks.setdefault(source, Track(failing=True, symptom=Symptom.ALARM) if stands else over)
         if incident.state is IncidentState.VERIFYING:
             verification.review(turn, incident)
 

@@ -24,8 +24,8 @@ from healer.ports import Entry
 SCHEMA = 1
 """Of the bodies; kept with each entry, so that an old story can be told from a new one."""
 
-UNTOLD = frozenset({"inspecting", "not_admitted"})
-"""Kinds of a repair that are no news: its incidents tell what came of the inspection."""
+UNTOLD = frozenset({"inspecting", "not_admitted", "noted"})
+"""Kinds that are no news: the incidents of a repair tell what came of its inspection, and an alarm tells of itself."""
 
 _PLANNED = frozenset({"admitted", "would_heal"})
 """Kinds that tell what will be touched; later ones refer to the same plan."""
@@ -39,6 +39,8 @@ def entry_of(change: Change, seq: int = 0) -> Entry | None:
     """
     match change:
         case IncidentChanged(at, kind, incident, note):
+            if kind in UNTOLD:
+                return None
             body = _incident(incident, kind) | {"note": note}
             return Entry(seq, at, f"incident.{kind}", incident.id, incident.repair, _plain(body))
         case RepairChanged(at, kind, repair, note):

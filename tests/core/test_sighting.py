@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from healer.core.change import AlarmOutcome, AlarmSettled, IncidentChanged
+from healer.core.change import AlarmOutcome, AlarmSettled
 from healer.core.event import Alarmed, Listed, Observed, Released, Requested, Resumed, Unreachable
 from healer.core.incident import IncidentState, Outcome
 from healer.core.model import Alarm, AlarmStatus, Health, Observation, Selector, Symptom, Target
@@ -380,7 +380,7 @@ def test_what_an_alarm_has_said_last_is_known_over_a_restart() -> None:
     driven.pass_time(1)
     driven.carry_out(Step.FOLLOW)
     driven.alarm("db", status=AlarmStatus.CLEARED)
-    assert incident(driven).taken_back_at == driven.now
+    assert set(incident(driven).alarms.values()) == {False}
     driven.begin()
     driven.carry_out()
     driven.begin()
@@ -397,10 +397,23 @@ def test_an_alarm_that_stands_does_so_over_a_restart_and_may_be_raised_again() -
     driven.alarm("db", status=AlarmStatus.CLEARED)
     driven.pass_time(1)
     driven.alarm("db", since=driven.now)
-    assert incident(driven).taken_back_at is None
-    kinds = [c.kind for c in driven.changes if isinstance(c, IncidentChanged)]
-    assert kinds[-2:] == ["taken_back", "raised_again"]
+    assert set(incident(driven).alarms.values()) == {True}
     driven.begin()
     driven.carry_out()
+    driven.pass_time(30)
+    assert incident(driven).state is IncidentState.VERIFYING
+
+
+def test_an_alarm_of_another_sender_stands_over_a_restart_too() -> None:
+    driven = Driven(UNWATCHED)
+    driven.alarm("db")
+    driven.pass_time(1)
+    driven.carry_out()
+    driven.alarm("db", status=AlarmStatus.CLEARED)
+    driven.pass_time(1)
+    selector = Selector(stack="shop", resource="db")
+    other = Alarm("am", "another", AlarmStatus.FIRING, driven.now, driven.now, selector)
+    driven.happen(Alarmed((other,)))
+    driven.begin()
     driven.pass_time(30)
     assert incident(driven).state is IncidentState.VERIFYING
