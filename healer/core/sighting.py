@@ -33,10 +33,18 @@ def snapped(turn: Turn, snapshot: Snapshot) -> None:
             incident = state.incident_of(target)
             if incident is None or incident.state is not IncidentState.REMEDIATING:
                 del state.tracks[target]
+    if before is not None and _was_changed(before, snapshot):
+        for target in [t for t in state.tracks if t.root == root]:
+            turn.reset_tracks(target, snapshot.taken_at)
     for incident in state.incidents_of(root):
         _compare(turn, incident, snapshot)
     outdated = {Refusal.CLOUD_UNREACHABLE, Refusal.CONTESTED, Refusal.NO_POLICY}
     turn.reconsider(root, *(outdated if snapshot.busy else outdated | {Refusal.STACK_BUSY}))
+
+
+def _was_changed(before: Snapshot, after: Snapshot) -> bool:
+    """Whether an update has ended since: what was seen meanwhile may have been mended by its end."""
+    return not after.busy and (bool(before.busy) or before.updated_at != after.updated_at)
 
 
 def _compare(turn: Turn, incident: Incident, snapshot: Snapshot) -> None:

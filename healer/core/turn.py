@@ -97,12 +97,13 @@ class Turn:
             if other.state in WAITING:
                 self.keep(replace(other, cause_over_at=self.now), "freed", {"cause": cause.path})
 
-    def reset_tracks(self, target: Target) -> None:
-        """Forget the counts, not the failure: what is seen from now on decides."""
+    def reset_tracks(self, target: Target, since: datetime | None = None) -> None:
+        """Forget the counts, not the failure: what is seen from now on decides, or since that moment."""
         tracks = self.state.tracks.get(target)
         if tracks:
             self.state.tracks[target] = {
-                source: forget(track, self.now, judged=is_alarm(source)) for source, track in tracks.items()
+                source: forget(track, since or self.now, judged=is_alarm(source))
+                for source, track in tracks.items()
             }
 
     def reconsider(self, root: Root, *refusals: Refusal) -> None:

@@ -160,7 +160,20 @@ def test_a_stack_that_somebody_updates_is_left_alone() -> None:
     assert (reason, "shop" in sentence) == ("stack_busy", True)
     driven.look(False, "db")
     driven.read(shop())
+    assert not driven.out  # The end of that update may have mended what was seen before.
+    driven.look(False, "db")
     assert len(driven.out) == 1
+
+
+def test_an_update_that_came_and_went_between_two_readings_may_have_mended_it_too() -> None:
+    driven = Driven()
+    driven.look(False, "db")
+    driven.read(replace(shop(), updated_at=driven.now))
+    driven.pass_time(5)
+    assert not driven.out
+    driven.look(False, "db")
+    driven.pass_time(5)
+    assert driven.out
 
 
 def test_what_may_still_be_starting_is_given_its_time() -> None:
@@ -246,8 +259,8 @@ def test_an_update_of_ours_that_failed_does_not_stand_in_the_way() -> None:
     driven.carry_out(Step.FOLLOW)
     driven.report(Failed(Failure.UPDATE_FAILED, "no room"))
     driven.there = replace(shop(), action="UPDATE", state=StackState.FAILED, updated_at=driven.now)
-    driven.carry_out(Step.INSPECT)
-    assert driven.out
+    driven.carry_out()
+    driven.look(False, "db")
     driven.carry_out(Step.MARK)
     assert driven.out[0].repair.step is Step.MARK
 
