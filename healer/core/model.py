@@ -266,6 +266,10 @@ class Alarm:
     annotations: Mapping[str, str] = NOTHING
 
     @property
+    def is_over(self) -> bool:
+        return self.status is AlarmStatus.CLEARED
+
+    @property
     def identity(self) -> str:
         """The same twice means that the same delivery came twice: (source, key, start, status)."""
         return f"{self.source}|{self.key}|{self.started_at.isoformat()}|{self.status}"

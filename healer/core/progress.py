@@ -229,6 +229,8 @@ def resume(turn: Turn, repair: Repair) -> None:
 
 def _finish(turn: Turn, repair: Repair) -> None:
     ending = repair.ending or Ending()
+    # Whoever stopped it has not tried it in vain: it is the same rung's turn once it may go on.
+    used_up = repair.acted and ending.failure not in {Failure.STOPPED, Failure.CANCELLED}
     turn.keep_repair(
         repair, "ended", {"failure": ending.failure, "detail": ending.detail, "acted": repair.acted}
     )
@@ -239,7 +241,7 @@ def _finish(turn: Turn, repair: Repair) -> None:
             admission.decline(turn, incident, _refused(turn, ending.failure, ending.detail))
         elif ending.failure is None and repair.recipe.heals:
             verify(turn, incident)
-        elif ending.failure in {None, Failure.REJECTED} or repair.acted or not repair.recipe.heals:
+        elif ending.failure in {None, Failure.REJECTED} or used_up or not repair.recipe.heals:
             # REJECTED: the engine will never do this, so waiting would not help, and the next rung may.
             climb(turn, incident, ending.detail)
         else:

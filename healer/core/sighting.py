@@ -10,7 +10,7 @@ from healer.core.change import AlarmOutcome
 from healer.core.detector import Track, is_alarm, observe
 from healer.core.incident import WAITING, Demanded, Incident, IncidentState, Outcome, Refusal, Request
 from healer.core.inventory import Ambiguous, Found, Stale, Unmatched, resolve
-from healer.core.model import Alarm, AlarmStatus, Health, Observation, Root, Snapshot, Symptom, Target
+from healer.core.model import Alarm, Health, Observation, Root, Snapshot, Symptom, Target
 from healer.core.planner import upstream
 from healer.core.policy import Owned, Policy, owner
 from healer.core.turn import Turn
@@ -189,17 +189,18 @@ def alarmed(turn: Turn, alarm: Alarm) -> None:
     """A stored alarm: it is judged already, and must pass every gate all the same."""
     state = turn.state
     state.alarms[alarm.identity] = alarm
-    if state.unreachable and not isinstance(
-        resolve(state.snapshots, alarm.selector, state.replaced()), Found
-    ):
-        return  # It may mean what cannot be read yet: it is asked again with the next listing.
     found = resolve(state.snapshots, alarm.selector, state.replaced())
+    if state.unreachable and not isinstance(found, Found):
+        return  # It may mean what cannot be read yet: it is asked again with the next listing.
     match found:
         case Unmatched(why):
             turn.settle(alarm.identity, AlarmOutcome.UNMATCHED, why)
         case Ambiguous(candidates):
             names = ", ".join(str(target) for target in candidates)
             turn.settle(alarm.identity, AlarmOutcome.AMBIGUOUS, f"it may mean {names}")
+        case Stale(target) if alarm.is_over and _source(alarm) in state.tracks.get(target, {}):
+            # It names what was healed away, and still is the word that whoever raised it takes back.
+            _match(turn, replace(alarm, selector=replace(alarm.selector, physical_id=None)), target)
         case Stale(target):
             turn.settle(
                 alarm.identity, AlarmOutcome.STALE, f"it is about an earlier {target}, which was replaced"
@@ -214,7 +215,7 @@ def _match(turn: Turn, alarm: Alarm, target: Target) -> None:
     if not isinstance(turn.state.owners.get(target), Owned):
         turn.settle(alarm.identity, AlarmOutcome.UNOWNED, f"no single policy owns {target}")
         return
-    firing = alarm.status is AlarmStatus.FIRING
+    firing = not alarm.is_over
     # The end of an alarm is about now, however long ago it began: where nobody else looks, it ends the heal.
     outlived = _outlived(turn, alarm, target) if firing and alarm.selector.physical_id is None else ""
     if outlived:

@@ -417,3 +417,16 @@ def test_an_alarm_of_another_sender_stands_over_a_restart_too() -> None:
     driven.begin()
     driven.pass_time(30)
     assert incident(driven).state is IncidentState.VERIFYING
+
+
+def test_an_alarm_by_the_id_of_what_was_healed_away_is_taken_back_by_that_id() -> None:
+    driven = Driven(UNWATCHED)
+    alarm(driven, Selector(physical_id="db-1"))
+    driven.pass_time(1)
+    driven.carry_out()
+    assert incident(driven).current.physical_id == "db-2"
+    over = Alarm("am", "k", AlarmStatus.CLEARED, driven.now, driven.now, Selector(physical_id="db-1"))
+    driven.happen(Alarmed((over, replace(over, key="another"))))
+    assert settled(driven) == [AlarmOutcome.MATCHED, AlarmOutcome.MATCHED, AlarmOutcome.STALE]
+    driven.pass_time(2)
+    assert outcomes(driven, "db") == [Outcome.HEALED]
