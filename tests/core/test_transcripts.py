@@ -141,7 +141,8 @@ def test_a_busy_stack_is_waited_for(play: Play) -> None:
     play.world.busy.add(SHOP)
     dead_db(play).passes(2).carries_out().expects(incident("db").held(Refusal.STACK_BUSY))
     play.world.busy.clear()
-    play.reads().carries_out().expects(incident("db").verifying())
+    play.reads().expects(incident("db").held(Refusal.UNCONFIRMED))
+    play.sees_what_is(2).carries_out().expects(incident("db").verifying())
 
 
 def test_an_update_that_begins_between_inspection_and_mark_is_waited_for(play: Play) -> None:
@@ -328,7 +329,7 @@ def test_an_update_of_somebody_else_s_that_failed_is_not_finished_by_a_heal(play
     play.world.stacks[SHOP] = replace(
         play.world.stacks[SHOP], action="UPDATE", state=StackState.FAILED, updated_at=play.now
     )
-    dead_db(play).passes(2).carries_out()
+    dead_db(play.reads()).passes(2).carries_out()
     play.expects(incident("db").held(Refusal.FOREIGN_CHANGES)).expects_untouched("db")
 
 
