@@ -261,6 +261,7 @@ class History:
         seconds = self._random.uniform(10, 200)
         self._note(f"{seconds:.0f} s are lost")
         self._daemon.lose_time(seconds)
+        self.invariants.awake_since = self._clock.at
 
     def _cut_off(self) -> None:
         self._note("the cloud is out of reach")

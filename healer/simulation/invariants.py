@@ -15,6 +15,7 @@ from healer.core.planner import Plan, upstream
 from healer.core.repair import Repair
 from healer.core.state import State
 from healer.core.step import Step
+from healer.engines.simulated.clock import START
 from healer.engines.simulated.trouble import Call
 from healer.engines.simulated.world import World
 from healer.simulation.looks import PROBE
@@ -46,6 +47,8 @@ class Invariants:
         self.healed = 0
         self.replacements = 0
         self.stopped_since: datetime | None = None
+        self.awake_since = START
+        """When the machine was last suspended, until then."""
         self.around: Surroundings
         self.monitor: Monitor
         self._closed: set[str] = set()
@@ -112,10 +115,9 @@ class Invariants:
             raise BrokenInvariantError(f"{incident.target} is healed by check, and {physical_id} is not well")
 
     def _can_see(self, incident: Incident) -> bool:
-        """Whether whoever looks after it sees more than that it exists."""
+        """Whether whoever looks after it sees more than that it exists, and goes on looking."""
         policy = next((each for each in self.around.policies if each.name == incident.policy), None)
-        sources = [watch.source for watch in policy.detect.watches] if policy else []
-        return PROBE in sources or not sources
+        return policy is not None and any(watch.source == PROBE for watch in policy.detect.watches)
 
     def _repair(self, kind: str, repair: Repair) -> None:
         if repair.plan is not None:
@@ -168,14 +170,18 @@ class Invariants:
 
     def _may_touch(self, state: State, repair: Repair, step: Step) -> None:
         stopped = self.stopped_since
-        if stopped is not None and self.now > stopped + ON_ITS_WAY:
+        if stopped is not None and self._is_long_since(stopped):
             raise BrokenInvariantError(f"{step} of {repair.root} is performed while the stop file is there")
         for member in repair.members:
             incident = state.incidents.get(member)
-            pauses = [] if incident is None else [pause_on(state, incident, self.now - ON_ITS_WAY)]
+            paused = incident is not None and pause_on(state, incident, self.now) is not None
             began = max((pause.at for pause in state.pauses.values()), default=self.now)
-            if any(pauses) and self.now > began + ON_ITS_WAY:
+            if paused and self._is_long_since(began):
                 raise BrokenInvariantError(f"{step} of {repair.root} is performed while that is paused")
+
+    def _is_long_since(self, moment: datetime) -> bool:
+        """Longer than a call is on its way, that was sent before; while the machine is suspended nothing moves."""
+        return self.now > max(moment, self.awake_since) + ON_ITS_WAY
 
     def _may_mark(self, state: State, repair: Repair, which: Incarnation) -> None:
         condemned = repair.plan.condemned if repair.plan else ()

@@ -46,6 +46,8 @@ class Keeper:
         """Ids of marked rows that the update which is in progress, or comes next, takes for unmarked."""
         self.given_up_by_others: set[str] = set()
         """Physical ids of all that somebody else was going to replace, ever."""
+        self.updated_by_another = False
+        """Whose the update is that is in progress, or was last."""
         self._changes = 0
         self._read: tuple[tuple[int, int], Snapshot] | None = None
 
@@ -68,6 +70,9 @@ class Keeper:
     def _advance(self) -> None:
         while not self.frozen and self._advance_past_marks():
             self._changes += 1
+            if self.updated_by_another:
+                rows = (standing.row for standing in standings(self.book))
+                self.given_up_by_others |= {row.physical_id for row in rows if row.replaced_by}
             self.tricks = [trick for trick in self.tricks if not trick()]
             if not self.book.root.busy:
                 self.passed_by.clear()
@@ -141,9 +146,10 @@ class Keeper:
             self.refuse_if_busy()
         return begun < 2
 
-    def update(self) -> None:
+    def update(self, *, by_another: bool = False) -> None:
         """An update begins, whatever is in progress: that is superseded, and what it has begun is adopted."""
         self.touched()
+        self.updated_by_another = by_another
         died, self.frozen = self.frozen, False
         if died:
             self.world.drop_work()

@@ -26,7 +26,7 @@ def interfere(keeper: Keeper, misbehaviour: Misbehaviour, random: Random) -> Non
 def update(keeper: Keeper) -> None:
     """Whatever is in progress: that is superseded, and what it has begun is adopted."""
     _give_up(keeper)
-    keeper.update()
+    keeper.update(by_another=True)
 
 
 def replace_one(keeper: Keeper, path: str) -> None:
@@ -35,7 +35,7 @@ def replace_one(keeper: Keeper, path: str) -> None:
         if resource.path == path and _is_at_rest(keeper):
             _give_up(keeper, path)
             keeper.tell(resource.incarnation, BY_ANOTHER, unhealthy=True)
-            keeper.update()
+            keeper.update(by_another=True)
 
 
 def _foreign_update(keeper: Keeper, random: Random) -> None:
@@ -66,7 +66,7 @@ def _foreign_unmark(keeper: Keeper, random: Random) -> None:
 
 def _foreign_replacement(keeper: Keeper, random: Random) -> None:
     if _is_at_rest(keeper) and _mark_one(keeper, random):
-        keeper.update()
+        keeper.update(by_another=True)
 
 
 def _foreign_deletion(keeper: Keeper, random: Random) -> None:
