@@ -56,6 +56,7 @@ def consider(turn: Turn, root: Root, outdated: AbstractSet[Refusal] = frozenset(
     if ready:
         recipe = ready[0][1]
         _open_repair(turn, root, recipe, [incident for incident, other in ready if other == recipe])
+        turn.reconsider(root)  # Those of another recipe wait for it, and say so.
 
 
 def _is_due(turn: Turn, incident: Incident, outdated: AbstractSet[Refusal]) -> bool:

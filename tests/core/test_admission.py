@@ -267,3 +267,17 @@ def test_what_would_be_healed_names_also_the_dependents_that_fail_by_it() -> Non
     assert planned is not None
     assert [touched.path for touched in planned.touched] == ["api", "web"]
     assert {touched.effect for touched in planned.touched} == {Effect.UPDATED}
+
+
+def test_of_two_that_need_different_actions_the_second_waits_and_says_so() -> None:
+    driven = Driven()
+    driven.read(with_cache())
+    both = replace(POLICY, match=Match(resource="[dw]*"))
+    telling = replace(
+        POLICY, name="caches", match=Match(resource="cache"), remediations=(Remediation("notify"),)
+    )
+    driven.happen(PoliciesLoaded((both, telling), driven.recipes))
+    driven.look(False, "db", "cache")
+    driven.pass_time(1)
+    assert len(driven.out) == 1
+    assert driven.held("cache") == "repair_in_progress"
