@@ -7,7 +7,7 @@ from typing import Any
 
 from healer.core.change import AlarmSettled, IncidentChanged, RepairChanged
 from healer.core.event import Event
-from healer.core.guardrails import pause_on
+from healer.core.guardrails import CLOCKS_APART, pause_on
 from healer.core.incident import Incident, IncidentState, Outcome
 from healer.core.kernel import Decision
 from healer.core.model import Health, Incarnation, Root, StackState
@@ -15,6 +15,7 @@ from healer.core.planner import Plan, upstream
 from healer.core.repair import Repair
 from healer.core.state import State
 from healer.core.step import Step
+from healer.engines.simulated import Simulated
 from healer.engines.simulated.clock import START
 from healer.engines.simulated.trouble import Call
 from healer.engines.simulated.world import World
@@ -56,6 +57,8 @@ class Invariants:
         self._planned: set[str] = set()
         """Physical ids of all that some repair has said it would replace."""
         self._powered: set[tuple[str, str]] = set()
+        self._converged: set[tuple[str, str]] = set()
+        """Repairs that have asked for an update, by id and position."""
         self._gone: set[str] = set()
         """Physical ids of what an engine has deleted, and was to."""
         self._backed: dict[str, str] = {}
@@ -122,8 +125,35 @@ class Invariants:
     def _repair(self, kind: str, repair: Repair) -> None:
         if repair.plan is not None:
             self._planned |= given_up(repair.plan)
+        if kind == "admitted":
+            self._may_begin(repair)
         if kind == "ended":
             self._taken(repair.root)
+
+    def _may_begin(self, repair: Repair) -> None:
+        """No more is given up than its policies allow, and nobody else's half-done change is finished."""
+        state = self.around.store.load()
+        policies = {policy.name: policy for policy in self.around.policies}
+        incidents = [state.incidents[each] for each in repair.members]
+        bounds = [policies[each.policy].guardrails.blast_radius for each in incidents]
+        planned = repair.plan
+        if planned is not None:
+            types = {one.type for one in planned.condemned} | {one.type for one in planned.collateral}
+            for bound in bounds:
+                allowed = Simulated.rebuildable if bound.may_replace is None else bound.may_replace
+                if not types <= allowed or len(planned.collateral) > sum(b.collateral for b in bounds):
+                    raise BrokenInvariantError(f"{repair.root}: more is given up than the policy allows")
+        cloud = self.around.engine.cloud
+        failed_at = cloud.left_failed_by_another(repair.root) if cloud.has(repair.root) else None
+        if repair.recipe.heals and failed_at is not None and self._is_long_since(failed_at + ON_ITS_WAY):
+            # One that began after a mark of ours and failed cannot be told from our own.
+            ours = [
+                a.ended_at
+                for a in state.attempts.values()
+                if a.target.root == repair.root and not a.succeeded
+            ]
+            if all(ended is None or ended + CLOCKS_APART < failed_at for ended in ours):
+                raise BrokenInvariantError(f"{repair.root} is healed, and was left FAILED by somebody else")
 
     def _taken(self, root: Root) -> None:
         """Whatever the engine has deleted was to be: by a plan, by somebody else, or because it was broken."""
@@ -162,11 +192,24 @@ class Invariants:
         if repair is None or step not in repair.began or repair.step is not step:
             raise BrokenInvariantError(f"{step} of {root} is performed, and stored is {repair}")
         if step is Step.CONVERGE:
+            self._is_no_repetition(repair)
             self.replacements += len(repair.members)
             attempted = {f"{repair.id}/{member}" for member in repair.members}
             if not attempted <= state.attempts.keys():
                 raise BrokenInvariantError(f"{root} is updated, and no attempt is recorded")
         return repair
+
+    def _is_no_repetition(self, repair: Repair) -> None:
+        """Whoever asks for the second time has looked whether the first was heard.
+
+        Where it is asked on purpose for what is in progress, it is the engine that does nothing twice.
+        """
+        asked = (repair.id, repair.position)
+        began = self.around.engine.cloud.keeper(repair.root).begun_at(repair.position)
+        heard = began is not None and self._is_long_since(began)
+        if heard and asked in self._converged and not repair.resumed:
+            raise BrokenInvariantError(f"{repair.root} is updated once more, and that had begun already")
+        self._converged.add(asked)
 
     def _may_touch(self, state: State, repair: Repair, step: Step) -> None:
         stopped = self.stopped_since

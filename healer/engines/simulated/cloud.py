@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from itertools import count
 from random import Random
 
@@ -68,6 +69,12 @@ class Cloud:
     def hangs(self, root: Root) -> bool:
         """Whether whoever worked on it has died."""
         return self.keeper(root).frozen
+
+    def left_failed_by_another(self, root: Root) -> datetime | None:
+        """When its last update failed, if that was somebody else's."""
+        keeper = self.keeper(root)
+        failed = keeper.book.root.state is StackState.FAILED
+        return keeper.book.root.updated_at if failed and keeper.updated_by_another else None
 
     def world(self, root: Root) -> World:
         """The things of a stack, as they are now. Raises EngineError (GONE) where there is no such stack."""

@@ -164,6 +164,11 @@ class Keeper:
             raise EngineError(Failure.REJECTED, f"{since!r} is no position in the history of {self.root}")
         return reading.operation(self.book, int(since))
 
+    def begun_at(self, since: str) -> datetime | None:
+        """When the first update after this position of the history began, if one has."""
+        positions = [update.begun for update in self.book.updates if update.begun > int(since)]
+        return next((each.at for each in self.book.events if each.position in positions[:1]), None)
+
     def wires(self, paths: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
         return self._reading.wires(self.book, paths)
 
