@@ -258,9 +258,15 @@ class Invariants:
         if world.sight(which.physical_id, self.now).health is Health.HEALTHY:
             return False
         snapshot = self.around.engine.cloud.keeper(root).snapshot()
+        here = [each.path for each in snapshot.resources.values() if each.incarnation == which]
+        required = frozenset(path for each in here for path in upstream(snapshot, each))
         known = {incident.target.path for incident in state.incidents_of(root)}
-        found = [each.path for each in snapshot.resources.values() if each.incarnation == which]
-        return not any(known & upstream(snapshot, path) for path in found)
+        ids = [
+            snapshot.resources[path].incarnation.physical_id
+            for path in required
+            if path in snapshot.resources
+        ]
+        return not known & required and any(each in self.damaged for each in ids)
 
     def _failed(self, root: Root) -> set[str]:
         """Physical ids of what is FAILED in the books: somebody has marked it, or an update of it has failed."""
