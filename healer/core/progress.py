@@ -184,8 +184,9 @@ def failed(turn: Turn, repair: Repair, failure: Failed, *, still_marked: bool = 
             else:
                 turn.keep_repair(waiting, "stumbled", note)
         case Then.RECONVERGE:
-            # From the mark on: marking again is idempotent, and gives the position that the new update follows.
-            again = begin(replace(repair, reconverged=repair.reconverged + 1), Step.MARK)
+            # From the mark on: marking again is idempotent, and gives the position that the new update follows. It is
+            # another update: nothing is under way that could be asked for once more.
+            again = begin(replace(repair, reconverged=repair.reconverged + 1, resumed=0), Step.MARK)
             kept = turn.keep_repair(again, "reconverging", note)
             turn.perform(kept, objection=_objection(turn, kept))
         case Then.RESUME:

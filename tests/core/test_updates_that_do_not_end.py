@@ -10,8 +10,9 @@ import pytest
 from healer.core.change import AttemptChanged, Pause, RepairChanged
 from healer.core.event import Paused
 from healer.core.incident import IncidentState
+from healer.core.model import StackState
 from healer.core.repair import RESUMPTIONS
-from healer.core.step import Failed, Failure, Pending, Step
+from healer.core.step import Done, Failed, Failure, Pending, Read, Step
 from tests.core.driven import POLICY, Driven
 
 LONG = POLICY.remediations[0].timeout.total_seconds()
@@ -78,6 +79,17 @@ def test_it_is_finished_though_what_it_replaces_answers_by_now() -> None:
     driven.look(True, "db", times=3)
     follow_in_vain(driven)
     assert driven.out[0].repair.step is Step.CONVERGE
+
+
+def test_what_it_passes_by_is_marked_anew_and_another_update_begins(driven: Driven) -> None:
+    """Were that asked for as one that is under way, it would never begin."""
+    driven.carry_out(until=Step.PROVE)
+    marked = replace(driven.there.resources["db"], action="CHECK", state=StackState.FAILED)
+    after = replace(driven.there, resources={**driven.there.resources, "db": marked})
+    driven.report(Done(Read(after, {})))
+    driven.carry_out(until=Step.CONVERGE)
+    (command,) = driven.out
+    assert (command.repair.reconverged, command.repair.resumed) == (1, 0)
 
 
 def test_a_pause_stops_it() -> None:
