@@ -9,7 +9,8 @@ import traceback
 from collections.abc import Sequence
 from itertools import count
 
-from healer.simulation.history import History, Tally
+from healer.simulation.history import History
+from healer.simulation.house import Tally
 from healer.story import sentence
 
 PROGRESS_S = 5.0
@@ -58,8 +59,9 @@ def play(seeds: Sequence[int], incidents: int, *, verbose: bool = False) -> int:
 def summary(whole: Tally) -> str:
     hours = whole.virtual.total_seconds() / 3600
     return (
-        f"{whole.seeds} seeds, {whole.incidents} incidents, {whole.replacements} updates asked for,"
-        f" {whole.healed} healed, {whole.deaths} crashes, {hours:.0f} virtual hours:"
+        f"{whole.seeds} seeds, {whole.incidents} incidents, {whole.updates} updates asked for,"
+        f" {whole.finished} finished by a person, {whole.healed} healed, {whole.deaths} crashes,"
+        f" {hours:.0f} virtual hours:"
         f" no invariant broken. CPU {time.process_time():.0f} s"
     )
 

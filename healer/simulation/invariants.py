@@ -42,16 +42,16 @@ class BrokenInvariantError(Exception):
 class Invariants:
     """The witness of one history. All that it knows of the things is the truth; the daemon must find it out."""
 
-    def __init__(self) -> None:
+    def __init__(self, monitor: Monitor) -> None:
         self.damaged: dict[str, datetime] = {}
         """Physical id → when something was last done to it that it suffers from."""
         self.healed = 0
-        self.replacements = 0
+        self.updates = 0
         self.stopped_since: datetime | None = None
         self.awake_since = START
         """When the machine was last suspended, until then."""
         self.around: Surroundings
-        self.monitor: Monitor
+        self._monitor = monitor
         self._closed: set[str] = set()
         self._settled: set[str] = set()
         self._planned: set[str] = set()
@@ -193,7 +193,7 @@ class Invariants:
             raise BrokenInvariantError(f"{step} of {root} is performed, and stored is {repair}")
         if step is Step.CONVERGE:
             self._is_no_repetition(repair)
-            self.replacements += len(repair.members)
+            self.updates += len(repair.members)
             attempted = {f"{repair.id}/{member}" for member in repair.members}
             if not attempted <= state.attempts.keys():
                 raise BrokenInvariantError(f"{root} is updated, and no attempt is recorded")
@@ -258,7 +258,7 @@ class Invariants:
         if world.sight(which.physical_id, self.now).health is Health.HEALTHY:
             return False
         snapshot = self.around.engine.cloud.keeper(root).snapshot()
-        here = [each.path for each in snapshot.resources.values() if each.incarnation == which]
+        here = (each.path for each in snapshot.resources.values() if each.incarnation == which)
         required = frozenset(path for each in here for path in upstream(snapshot, each))
         known = {incident.target.path for incident in state.incidents_of(root)}
         ids = [
@@ -266,7 +266,7 @@ class Invariants:
             for path in required
             if path in snapshot.resources
         ]
-        return not known & required and any(each in self.damaged for each in ids)
+        return not known & required and any(not world.is_well(each, self.now) for each in ids)
 
     def _failed(self, root: Root) -> set[str]:
         """Physical ids of what is FAILED in the books: somebody has marked it, or an update of it has failed."""
@@ -278,7 +278,7 @@ class Invariants:
 
     def _is_backed(self, incident: Incident) -> bool:
         """By an alarm that was wrong; and that is good for one incident, however high it climbs."""
-        for sender in self.monitor.senders:
+        for sender in self._monitor.senders:
             about = (sender.root, sender.path) == (incident.target.root, incident.target.path)
             wrong = sender.wrong_until is not None
             if about and wrong and self._backed.setdefault(sender.key, incident.id) == incident.id:
