@@ -19,7 +19,6 @@ PLUGINS = ("probes", "watchers", "alarms", "actions", "engines", "stores", "noti
 LONGEST = 300
 LONGER_FOR_A_REASON: dict[str, str] = {
     "ports.py": "the contracts of all plug-ins and of what they hand each other, which are read as one",
-    "simulation/history.py": "all that may happen in one history, and in which order, is read from top to bottom",
 }
 """Path under healer/ to the reason why a reader is better served by one long file."""
 # Spelt apart, so that this file is not among the findings.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
-from healer.core import admission, progress, sighting, verification
+from healer.core import admission, alarming, progress, sighting, verification
 from healer.core import event as happened
 from healer.core.change import Change, PauseChanged
 from healer.core.event import Event
@@ -70,7 +70,7 @@ class Kernel:
                 state.unreachable[cloud] = why
             case happened.Alarmed(alarms):
                 for alarm in alarms:
-                    sighting.alarmed(turn, alarm)
+                    alarming.alarmed(turn, alarm)
             case happened.Requested(target, who, why):
                 sighting.requested(turn, target, who, why)
             case happened.Paused(pause):
@@ -126,11 +126,11 @@ class Kernel:
                 # A try whose answer is lost: from now on no failure proves that nothing was done.
                 progress.resume(turn, replace(repair, tries=repair.tries + 1))
         verification.begin_anew(turn)
-        sighting.remember_alarms(turn)
+        alarming.remember(turn)
 
     def _ask_alarms_again(self, turn: Turn) -> None:
         for alarm in list(self.state.alarms.values()):
-            sighting.alarmed(turn, alarm)
+            alarming.alarmed(turn, alarm)
 
     def _wake_at(self) -> datetime | None:
         """What a repair has in hand, if only to inspect it, goes on with the repair: its own time may be long over."""

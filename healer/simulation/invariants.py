@@ -261,11 +261,8 @@ class Invariants:
         here = (each.path for each in snapshot.resources.values() if each.incarnation == which)
         required = frozenset(path for each in here for path in upstream(snapshot, each))
         known = {incident.target.path for incident in state.incidents_of(root)}
-        ids = [
-            snapshot.resources[path].incarnation.physical_id
-            for path in required
-            if path in snapshot.resources
-        ]
+        there = [snapshot.resources[path] for path in required if path in snapshot.resources]
+        ids = [resource.incarnation.physical_id for resource in there]
         return not known & required and any(not world.is_well(each, self.now) for each in ids)
 
     def _failed(self, root: Root) -> set[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from healer.core.detector import is_alarm
 from healer.core.incident import Incident, IncidentState, Refusal, Refused
 from healer.core.model import Resource, Root, StackState, Target
 from healer.core.planner import upstream
@@ -60,7 +59,7 @@ def is_stuck(incident: Incident) -> bool:
     if incident.state is not IncidentState.HELD or incident.refusal is None:
         return False
     # An alarm against what is seen healthy: two witnesses contradict each other, and the sentence says so.
-    contradicted = incident.refusal.reason is Refusal.UNCONFIRMED and is_alarm(incident.source)
+    contradicted = incident.refusal.reason is Refusal.UNCONFIRMED and any(incident.alarms.values())
     return contradicted or incident.refusal.reason in FOR_A_PERSON
 
 

@@ -43,6 +43,8 @@ _TAKEN = frozenset(
 def write(change: Change) -> None:
     """One line; an attempt has none, for its repair has told it."""
     match change:
+        case IncidentChanged(_, "noted", _, _):
+            return  # The line of the alarm has told it.
         case IncidentChanged(_, kind, incident, note):
             named = {
                 "incident": incident.id,

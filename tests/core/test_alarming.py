@@ -1,0 +1,199 @@
+"""What an alarm means for the target that it is about, and what is kept of it over a restart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from healer.core.change import AlarmOutcome, AlarmSettled
+from healer.core.event import Alarmed, Listed, Unreachable
+from healer.core.incident import IncidentState, Outcome
+from healer.core.model import Alarm, AlarmStatus, Selector, Target
+from healer.core.policy import Match
+from healer.core.step import Step
+from tests.core.driven import POLICY, SHOP, START, Driven, shop, tier
+from tests.core.test_causes_and_symptoms import UNWATCHED, outcomes
+from tests.core.test_progress import incident
+
+DB = Target(SHOP, "db")
+
+
+def settled(driven: Driven) -> list[AlarmOutcome]:
+    return [change.outcome for change in driven.changes if isinstance(change, AlarmSettled)]
+
+
+def alarm(driven: Driven, selector: Selector, key: str = "k") -> None:
+    driven.happen(Alarmed((Alarm("am", key, AlarmStatus.FIRING, driven.now, driven.now, selector),)))
+
+
+def test_alarms_become_what_they_mean() -> None:
+    driven = Driven(replace(POLICY, match=Match(type="Local::Process", resource="[dw]*")))
+    driven.read(shop(**{"group/db": replace(tier("db", "inner-1"), path="group/db")}))
+    for key, selector in {
+        "a": Selector(stack="shop", resource="web"),
+        "b": Selector(stack="shop", resource="cache"),
+        "c": Selector(stack="shop", resource="db"),
+        "d": Selector(stack="shop", resource="api"),
+    }.items():
+        alarm(driven, selector, key)
+    assert settled(driven) == [
+        AlarmOutcome.MATCHED,
+        AlarmOutcome.UNMATCHED,
+        AlarmOutcome.AMBIGUOUS,
+        AlarmOutcome.UNOWNED,
+    ]
+    assert next(iter(driven.state.incidents.values())).target.path == "web"
+    assert not driven.state.alarms
+
+
+def test_an_alarm_about_what_was_healed_away_is_stale() -> None:
+    driven = Driven()
+    driven.heal("db")
+    driven.look(False, "web", times=1)
+    alarm(driven, Selector(physical_id="db-1"), "by id")
+    driven.alarm("db", since=START)
+    assert settled(driven) == [AlarmOutcome.STALE, AlarmOutcome.STALE]
+    assert driven.incident("db") is None
+
+
+def test_an_alarm_that_began_before_somebody_else_replaced_the_thing_is_about_its_predecessor() -> None:
+    driven = Driven()
+    made = driven.now + timedelta(seconds=5)
+    driven.read(shop(db=replace(tier("db", "db-2"), created_at=made)))
+    driven.now = made + timedelta(seconds=20)
+    driven.alarm("db", since=made)
+    assert settled(driven) == [AlarmOutcome.STALE]
+    assert driven.incident("db") is None
+    driven.alarm("db", since=made + timedelta(seconds=1))
+    assert driven.incident("db") is not None
+
+
+def test_an_alarm_that_names_the_very_thing_counts_whenever_it_began() -> None:
+    driven = Driven()
+    driven.read(shop(db=replace(tier("db", "db-2"), created_at=driven.now)))
+    alarm(driven, Selector(physical_id="db-2"), "by id")
+    assert settled(driven) == [AlarmOutcome.MATCHED]
+
+
+def test_an_alarm_that_began_after_the_heal_counts() -> None:
+    driven = Driven()
+    driven.heal("db")
+    driven.alarm("db", since=driven.now)
+    assert driven.incident("db") is not None
+
+
+def test_an_alarm_that_is_taken_back_before_anything_was_done_calls_it_off() -> None:
+    driven = Driven(UNWATCHED)
+    driven.alarm("db")
+    driven.alarm("db", status=AlarmStatus.CLEARED)
+    assert outcomes(driven, "db") == [Outcome.CANCELLED]
+    assert not driven.out
+
+
+def test_an_alarm_is_told_by_its_summary_or_its_name() -> None:
+    driven = Driven()
+    one = Alarm(
+        "am",
+        "k",
+        AlarmStatus.FIRING,
+        START,
+        START,
+        Selector(stack="shop", resource="db"),
+        {"alertname": "DbDown"},
+    )
+    driven.happen(Alarmed((one,)))
+    assert incident(driven).detail == "DbDown"
+    driven.happen(
+        Alarmed(
+            (
+                replace(
+                    one,
+                    key="l",
+                    selector=Selector(stack="shop", resource="api"),
+                    annotations={"summary": "api is dead"},
+                ),
+            )
+        )
+    )
+    assert incident(driven, "api").detail == "api is dead"
+
+
+def test_an_alarm_that_may_mean_what_cannot_be_read_yet_is_asked_again() -> None:
+    driven = Driven()
+    driven.happen(Unreachable("there", "it has not been read yet"))
+    alarm(driven, Selector(stack="other", resource="db"))
+    assert settled(driven) == []
+    assert len(driven.state.alarms) == 1
+    driven.alarm("db")
+    assert settled(driven) == [AlarmOutcome.MATCHED]
+    driven.happen(Listed("there", frozenset()))
+    assert settled(driven) == [AlarmOutcome.MATCHED, AlarmOutcome.UNMATCHED]
+
+
+def test_an_alarm_of_before_the_restart_is_not_taken_back_by_a_probe() -> None:
+    driven = Driven()
+    driven.alarm("db")
+    driven.begin()
+    driven.look(True, "db", times=5)
+    assert driven.incident("db") is not None
+    driven.alarm("db", status=AlarmStatus.CLEARED)
+    assert outcomes(driven, "db") == [Outcome.CANCELLED]
+
+
+def test_what_an_alarm_has_said_last_is_known_over_a_restart() -> None:
+    """Its sender says it once: the healthy successor would be replaced, as nobody had seen it healthy."""
+    driven = Driven(UNWATCHED)
+    driven.alarm("db")
+    driven.pass_time(1)
+    driven.carry_out(Step.FOLLOW)
+    driven.alarm("db", status=AlarmStatus.CLEARED)
+    assert set(incident(driven).alarms.values()) == {False}
+    driven.begin()
+    driven.carry_out()
+    driven.begin()
+    assert incident(driven).state is IncidentState.VERIFYING
+    driven.pass_time(2)
+    assert outcomes(driven, "db") == [Outcome.HEALED]
+
+
+def test_an_alarm_that_stands_does_so_over_a_restart_and_may_be_raised_again() -> None:
+    driven = Driven(UNWATCHED)
+    driven.alarm("db")
+    driven.pass_time(1)
+    driven.carry_out(Step.FOLLOW)
+    driven.alarm("db", status=AlarmStatus.CLEARED)
+    driven.pass_time(1)
+    driven.alarm("db", since=driven.now)
+    assert set(incident(driven).alarms.values()) == {True}
+    driven.begin()
+    driven.carry_out()
+    driven.pass_time(30)
+    assert incident(driven).state is IncidentState.VERIFYING
+
+
+def test_an_alarm_of_another_sender_stands_over_a_restart_too() -> None:
+    driven = Driven(UNWATCHED)
+    driven.alarm("db")
+    driven.pass_time(1)
+    driven.carry_out()
+    driven.alarm("db", status=AlarmStatus.CLEARED)
+    driven.pass_time(1)
+    selector = Selector(stack="shop", resource="db")
+    other = Alarm("am", "another", AlarmStatus.FIRING, driven.now, driven.now, selector)
+    driven.happen(Alarmed((other,)))
+    driven.begin()
+    driven.pass_time(30)
+    assert incident(driven).state is IncidentState.VERIFYING
+
+
+def test_an_alarm_by_the_id_of_what_was_healed_away_is_taken_back_by_that_id() -> None:
+    driven = Driven(UNWATCHED)
+    alarm(driven, Selector(physical_id="db-1"))
+    driven.pass_time(1)
+    driven.carry_out()
+    assert incident(driven).current.physical_id == "db-2"
+    over = Alarm("am", "k", AlarmStatus.CLEARED, driven.now, driven.now, Selector(physical_id="db-1"))
+    driven.happen(Alarmed((over, replace(over, key="another"))))
+    assert settled(driven) == [AlarmOutcome.MATCHED, AlarmOutcome.MATCHED, AlarmOutcome.STALE]
+    driven.pass_time(2)
+    assert outcomes(driven, "db") == [Outcome.HEALED]
