@@ -250,17 +250,104 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
+class Delivery:
+    """One request of a sender, as it came."""
+
+    source: str
+    """The name under which the sender is configured: the `source` of its alarms."""
+    body: bytes
+    received_at: datetime
+    headers: Mapping[str, str] = NOTHING
+    """The letter case of a name does not matter."""
+    query: Mapping[str, str] = NOTHING
+    path: str = ""
+    """Without the query."""
+    method: str = "POST"
+    peer: str = ""
+    """IP address of whoever is connected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """What a sender wants to be called with before it sends anything."""
+
+    path: str
+    """At the sender; where that is, its configuration says, and never the body."""
+    headers: Mapping[str, str]
+    body: bytes
+    expires_at: datetime | None = None
+    method: str = "PUT"
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """One request's alarms, in the sender's order."""
 
     alarms: tuple[Alarm, ...]
     rejected: tuple[Rejected, ...] = ()
+    truncated: int = 0
+    """How many the sender says that it left out."""
+    confirmation: Confirmation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a request is answered."""
+
+    status: int
+    body: Any = None
+    """A JSON value; None is an empty body."""
+    headers: Mapping[str, str] = NOTHING
 
 
 class AlarmSource(Protocol):
     """A pure parser of one sender's bodies. AlarmError if the body as a whole is not this sender's."""
 
-    def parse(self, body: bytes, received_at: datetime) -> Batch: ...
+    paths: ClassVar[tuple[str, ...]]
+    """Where it is served besides `/v1/alarms/<name>`, for a sender that cannot be told where to post."""
+
+    def parse(self, delivery: Delivery) -> Batch: ...
+
+
+@runtime_checkable
+class Answering(Protocol):
+    """A source whose sender wants an answer of its own once its alarms are stored."""
+
+    def answer(self, batch: Batch, new: tuple[bool, ...]) -> Answer:
+        """`new`: for each alarm of the batch, whether it came for the first time."""
+        ...
+
+
+@runtime_checkable
+class Greeting(Protocol):
+    """A source whose sender asks, with another method than POST, before it sends."""
+
+    methods: ClassVar[tuple[str, ...]]
+
+    def greet(self, delivery: Delivery) -> Answer: ...
+
+
+class Authentication(Protocol):
+    """How a sender shows who it is. EngineError UNREACHABLE where that cannot be told now."""
+
+    needs_body: ClassVar[bool]
+    """Whether it can judge only a request whose body has been read; else it is asked with an empty one."""
+
+    async def admits(self, delivery: Delivery) -> bool: ...
+
+
+class Pull(Protocol):
+    """Reads a sender's alarms instead of waiting for them. EngineError UNREACHABLE where it cannot be read now."""
+
+    async def pull(self, source: str, now: datetime) -> Batch:
+        """What stands there now, as alarms of `source`."""
+        ...
+
+    async def stored(self) -> None:
+        """All that the last pull gave is stored: a queue may forget it."""
+        ...
+
+    async def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -243,11 +243,17 @@ class Selector:
     resource: str | None = None
     """Path, or a logical name that is unique in the stack."""
     physical_id: str | None = None
+    address: str | None = None
+    """Where it is reached: `host:port`, an IP address or a host name, as the sender has it."""
+    host: str | None = None
+    """A compute host: everything that runs on it is meant."""
 
 
 class AlarmStatus(StrEnum):
     FIRING = "firing"
     CLEARED = "cleared"
+    UNKNOWN = "unknown"
+    """The sender does not know (any more): neither a failure nor a recovery."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +261,7 @@ class Alarm:
     """One alarm as its sender meant it, in one form for every sender."""
 
     source: str
-    """The plug-in that parsed it, e.g. `alertmanager`."""
+    """The name under which the sender is configured, e.g. `alertmanager`."""
     key: str
     """The sender's name for one alarm over time (Alertmanager: the fingerprint)."""
     status: AlarmStatus
@@ -264,6 +270,10 @@ class Alarm:
     selector: Selector
     labels: Mapping[str, str] = NOTHING
     annotations: Mapping[str, str] = NOTHING
+    severity: str = ""
+    """In the sender's own words."""
+    expires_at: datetime | None = None
+    """When a firing one that is not sent again stops to count; None: it counts until it is taken back."""
 
     @property
     def is_over(self) -> bool:

@@ -13,7 +13,7 @@ import structlog
 from aiohttp import web
 
 from healer.core.model import Alarm
-from healer.ports import AlarmError, AlarmSource, Batch
+from healer.ports import AlarmError, AlarmSource, Batch, Delivery
 from healer.receiver.answers import RefusedError, answer, plain_errors, read_body
 
 log = structlog.get_logger(__name__)
@@ -104,7 +104,17 @@ async def _take(request: web.Request) -> web.Response:
         raise RefusedError(503, "not_ready", why)
     body = await read_body(request)
     try:
-        batch = source.parser.parse(body, intake.now())
+        batch = source.parser.parse(
+            Delivery(
+                source=name,
+                body=body,
+                received_at=intake.now(),
+                headers=request.headers,
+                query=request.query,
+                path=request.path,
+                peer=request.remote or "",
+            )
+        )
     except AlarmError as error:
         raise RefusedError(400, "bad_body", str(error)) from error
     new = await intake.accept(batch.alarms) if batch.alarms else ()

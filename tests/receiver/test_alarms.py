@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import aiohttp
 import pytest
@@ -21,7 +21,7 @@ from structlog.testing import capture_logs
 
 from healer.core.change import AlarmOutcome
 from healer.core.model import Alarm
-from healer.ports import AlarmError, Batch, StoreError
+from healer.ports import AlarmError, Batch, Delivery, StoreError
 from healer.receiver import answers
 from healer.receiver.alarms import BODY_LIMIT, Source
 from tests.receiver.desk import TOKEN, Desk, opened, said
@@ -359,8 +359,10 @@ async def test_a_mistake_of_ours_is_logged_and_answered_and_gives_nothing_away()
 
 async def test_a_parser_says_itself_what_is_wrong_with_a_body() -> None:
     class Picky:
-        def parse(self, body: bytes, received_at: datetime) -> Batch:
-            raise AlarmError(f"no body of mine: {body!r} at {received_at:%H:%M}")
+        paths: ClassVar[tuple[str, ...]] = ()
+
+        def parse(self, delivery: Delivery) -> Batch:
+            raise AlarmError(f"no body of mine: {delivery.body!r} at {delivery.received_at:%H:%M}")
 
     async with opened(sources={"alertmanager": Source(Picky(), None)}) as desk:
         status, body = await post(desk, b"hello")
