@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import structlog
 
 from healer.core.change import Change
-from healer.core.event import Alarmed, Event, Listed, Observed, Reported, Snapped, Unreachable, Woken
+from healer.core.event import Alarmed, Event, Listed, Observed, Renewed, Reported, Snapped, Unreachable, Woken
 from healer.core.kernel import Decision, Kernel
 from healer.core.model import Alarm
 from healer.core.step import Failed, Failure, Report
@@ -135,6 +135,9 @@ class Runner:
         fresh = tuple(alarm for alarm, is_new in zip(alarms, new, strict=True) if is_new)
         if fresh:
             self.feed(Alarmed(fresh))
+        again = tuple(a for a, is_new in zip(alarms, new, strict=True) if a.expires_at and not is_new)
+        if again:
+            self.feed(Renewed(again))
         return new
 
     def _put(self, fed: _Fed) -> None:

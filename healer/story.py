@@ -201,6 +201,7 @@ _MEANT = {
     "ambiguous": "it is not clear what it means: {detail}",
     "stale": "it is about what is no more: {detail}",
     "unowned": "nobody looks after what it means: {detail}",
+    "no_evidence": "it says nothing for or against: {detail}",
 }
 
 

@@ -17,6 +17,7 @@ from healer.core.event import (
     Observed,
     PoliciesLoaded,
     Released,
+    Renewed,
     Reported,
     Resumed,
     Snapped,
@@ -245,6 +246,7 @@ TOLD_AGAIN: tuple[Event, ...] = (
 )
 TOLD_ONCE: tuple[Event, ...] = (
     Alarmed((alarm(1),)),
+    Renewed((alarm(1),)),
     Reported("r", 1, Done()),
     Resumed(9.0),
     Woken(),
@@ -333,6 +335,10 @@ def test_alarms_are_stored_first_and_only_the_new_ones_thought_about() -> None:
         assert await world.runner.accept((alarm(2),)) == (False,)
         await asyncio.sleep(0.1)
         assert len(world.kernel.handled) == 1
+        lasting = replace(alarm(2), expires_at=alarm(2).started_at)
+        assert await world.runner.accept((lasting,)) == (False,)
+        await asyncio.sleep(0.1)
+        assert world.kernel.handled[1:] == [Renewed((lasting,))]
 
     in_a_world(scenario)
 

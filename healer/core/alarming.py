@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from healer.core import verification
 from healer.core.change import AlarmOutcome
 from healer.core.detector import Track
 from healer.core.incident import IncidentState
-from healer.core.inventory import Ambiguous, Found, Stale, Unmatched, resolve
-from healer.core.model import Alarm, Health, Observation, Symptom, Target
+from healer.core.inventory import Ambiguous, By, Found, Stale, Unmatched, resolve
+from healer.core.model import Alarm, AlarmStatus, Health, Observation, Symptom, Target
 from healer.core.policy import Owned
 from healer.core.sighting import observed
 from healer.core.turn import Turn
+
+_NAMED = 5
+"""Targets in the word on one alarm; a host may have hundreds."""
+_NEAR = timedelta(seconds=10)
+"""By less than this an end that moves on is not stored anew: after a restart it is a little early."""
 
 
 def alarmed(turn: Turn, alarm: Alarm) -> None:
@@ -31,46 +38,100 @@ def alarmed(turn: Turn, alarm: Alarm) -> None:
             turn.settle(alarm.identity, AlarmOutcome.AMBIGUOUS, f"it may mean {names}")
         case Stale(target) if alarm.is_over and _source(alarm) in state.tracks.get(target, {}):
             # It names what was healed away, and still is the word that whoever raised it takes back.
-            _match(turn, replace(alarm, selector=replace(alarm.selector, physical_id=None)), target)
+            _settle(turn, alarm, [_match(turn, alarm, target, None)])
         case Stale(target):
             turn.settle(
                 alarm.identity, AlarmOutcome.STALE, f"it is about an earlier {target}, which was replaced"
             )
-        case Found(target):
-            _match(turn, alarm, target)
+        case Found(targets, by):
+            physical_id = alarm.selector.physical_id if by is By.PHYSICAL_ID else None
+            _settle(turn, alarm, [_match(turn, alarm, target, physical_id) for target in targets])
         case _:
             assert_never(found)
 
 
-def _match(turn: Turn, alarm: Alarm, target: Target) -> None:
+@dataclass(frozen=True, slots=True)
+class _Became:
+    outcome: AlarmOutcome
+    detail: str
+    incident: str | None = None
+
+
+def _settle(turn: Turn, alarm: Alarm, became: Sequence[_Became]) -> None:
+    """One word for all that it is about, which are many where a host is meant: what it did counts, if only to one."""
+    best = next((one for one in became if one.outcome is AlarmOutcome.MATCHED), became[0])
+    alike = [one for one in became if one.outcome is best.outcome]
+    detail = ", ".join(one.detail for one in alike[:_NAMED])
+    more = f" and {len(alike) - _NAMED} more" if len(alike) > _NAMED else ""
+    turn.settle(alarm.identity, best.outcome, detail + more, best.incident)
+
+
+def _match(turn: Turn, alarm: Alarm, target: Target, physical_id: str | None) -> _Became:
     if not isinstance(turn.state.owners.get(target), Owned):
-        turn.settle(alarm.identity, AlarmOutcome.UNOWNED, f"no single policy owns {target}")
-        return
+        return _Became(AlarmOutcome.UNOWNED, f"no single policy owns {target}")
+    if alarm.status is AlarmStatus.UNKNOWN:
+        return _Became(AlarmOutcome.NO_EVIDENCE, f"its sender does not know how {target} is")
     firing = not alarm.is_over
     # The end of an alarm is about now, however long ago it began: where nobody else looks, it ends the heal.
-    outlived = _outlived(turn, alarm, target) if firing and alarm.selector.physical_id is None else ""
+    outlived = _outlived(turn, alarm, target) if firing and physical_id is None else ""
     if outlived:
-        turn.settle(alarm.identity, AlarmOutcome.STALE, outlived)
-        return
+        return _Became(AlarmOutcome.STALE, outlived)
+    detail = alarm.annotations.get("summary") or alarm.labels.get("alertname", alarm.key)
+    _say(turn, target, _source(alarm), firing=firing, detail=detail, physical_id=physical_id)
+    _stands_until(turn, target, _source(alarm), alarm.expires_at if firing else None)
+    incident = turn.state.incident_of(target)
+    return _Became(AlarmOutcome.MATCHED, str(target), incident.id if incident else None)
+
+
+def _say(
+    turn: Turn, target: Target, source: str, *, firing: bool, detail: str, physical_id: str | None = None
+) -> None:
     observed(
         turn,
         Observation(
             target=target,
-            source=_source(alarm),
+            source=source,
             health=Health.UNHEALTHY if firing else Health.HEALTHY,
             symptom=Symptom.ALARM if firing else Symptom.CLEARED,
             at=turn.now,
-            physical_id=alarm.selector.physical_id,
-            detail=alarm.annotations.get("summary") or alarm.labels.get("alertname", alarm.key),
+            physical_id=physical_id,
+            detail=detail,
             judged=True,
         ),
     )
     incident = turn.state.incident_of(target)
-    turn.settle(alarm.identity, AlarmOutcome.MATCHED, str(target), incident.id if incident else None)
-    if incident is not None and incident.alarms.get(_source(alarm)) is not firing:
+    if incident is not None and incident.alarms.get(source) is not firing:
         # It is said once, and must not be forgotten over a restart.
-        noted = {**incident.alarms, _source(alarm): firing}
-        turn.keep(replace(incident, alarms=noted), "noted")
+        turn.keep(replace(incident, alarms={**incident.alarms, source: firing}), "noted")
+
+
+def renewed(turn: Turn, alarm: Alarm) -> None:
+    """It came once more, and stands as long again."""
+    source = _source(alarm)
+    for target, other in list(turn.state.expiries):
+        if other == source:
+            _stands_until(turn, target, source, alarm.expires_at)
+
+
+def _stands_until(turn: Turn, target: Target, source: str, at: datetime | None) -> None:
+    if at is None:
+        turn.state.expiries.pop((target, source), None)
+    else:
+        turn.state.expiries[target, source] = at
+    incident = turn.state.incident_of(target)
+    kept = incident.expiries.get(source) if incident else None
+    if incident is None or kept == at or (kept and at and abs(at - kept) < _NEAR):
+        return
+    others = {other: until for other, until in incident.expiries.items() if other != source}
+    turn.keep(replace(incident, expiries=others | ({source: at} if at else {})), "noted")
+
+
+def expire(turn: Turn) -> None:
+    """Whoever raised it has stopped to say so, and never will say that it is over."""
+    for (target, source), at in list(turn.state.expiries.items()):
+        if at <= turn.now:
+            _stands_until(turn, target, source, None)
+            _say(turn, target, source, firing=False, detail="its sender has stopped to send it")
 
 
 def _source(alarm: Alarm) -> str:
@@ -84,6 +145,8 @@ def remember(turn: Turn) -> None:
         for source, stands in incident.alarms.items():
             over = Track(good=1, good_since=turn.now, symptom=Symptom.CLEARED)
             tracks.setdefault(source, Track(failing=True, symptom=Symptom.ALARM) if stands else over)
+        for source, until in incident.expiries.items():
+            turn.state.expiries.setdefault((incident.target, source), until)
         if incident.state is IncidentState.VERIFYING:
             verification.review(turn, incident)
 

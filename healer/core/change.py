@@ -22,6 +22,8 @@ class AlarmOutcome(StrEnum):
     STALE = "stale"
     UNOWNED = "unowned"
     """It means a resource that no policy owns."""
+    NO_EVIDENCE = "no_evidence"
+    """Its sender does not know: neither a failure nor a recovery."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,13 @@ class Alarmed:
 
 
 @dataclass(frozen=True, slots=True)
+class Renewed:
+    """Alarms with an end that are known already, and came once more."""
+
+    alarms: tuple[Alarm, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Requested:
     """An operator asks for a heal: an observation that skips what only protects against false alarms."""
 
@@ -115,6 +122,7 @@ Event = (
     | Unreachable
     | Observed
     | Alarmed
+    | Renewed
     | Requested
     | Paused
     | Unpaused

@@ -115,6 +115,8 @@ class Incident:
     """When the incident of something that it requires was closed: an alarm from before that says nothing of now."""
     alarms: Mapping[str, bool] = NOTHING
     """Every alarm that was raised about it, by source → whether it stands, or was taken back: neither is said twice."""
+    expiries: Mapping[str, datetime] = NOTHING
+    """Until when such an alarm stands if it is not sent again, by source; without an entry: until it is taken back."""
     request: Request | None = None
     plan: Plan | None = None
     repair: str | None = None

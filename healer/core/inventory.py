@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import assert_never
 
 from healer.core.model import Resource, Root, Selector, Snapshot, Target
 from healer.core.policy import Owned, Policy, Watch, owner
 
 Snapshots = Mapping[Root, Snapshot]
 
+_ADDRESSES = ("address", "name", "hostname")
+"""Attributes by which a thing is reached."""
+
+
+class By(StrEnum):
+    """What a resource was known by, the surest first."""
+
+    PHYSICAL_ID = "physical_id"
+    NAME = "name"
+    ADDRESS = "address"
+    HOST = "host"
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    target: Target
-    resource: Resource
+    targets: tuple[Target, ...]
+    """One; all that run on a host, where it is a host that is meant."""
+    by: By
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,29 +53,48 @@ class Unmatched:
 
 Resolution = Found | Ambiguous | Stale | Unmatched
 
+_NAMELESS = "it names no resource: neither by a physical id, nor by stack and name, address or host"
+
 
 def resolve(snapshots: Snapshots, selector: Selector, replaced: Mapping[str, Target]) -> Resolution:
-    """The resource that a selector means. `replaced`: physical ids of incarnations that were healed away."""
-    if selector.physical_id is None and selector.resource is None:
-        return Unmatched("it names neither a resource nor a physical id")
+    """What a selector means: by its physical id; else by stack and name; else by its address; else by its host.
+
+    `replaced`: physical ids of incarnations that were healed away. Whoever names something that exists and gives it
+    another name as well contradicts himself, and means nothing.
+    """
     within = [snapshot for snapshot in snapshots.values() if _may_hold(snapshot, selector)]
-    found = [
-        Found(Target(snapshot.root, resource.path), resource)
+    everything = [
+        (Target(snapshot.root, resource.path), resource)
         for snapshot in within
         for resource in snapshot.resources.values()
-        if not resource.is_stack and _is_meant(resource, selector)
+        if not resource.is_stack
     ]
-    if len(found) > 1:
-        return Ambiguous(tuple(sorted(one.target for one in found)))
-    if found:
-        return found[0]  # Also where it was healed once and kept its id, as a restart does.
-    if selector.physical_id is not None and selector.physical_id in replaced:
-        return Stale(replaced[selector.physical_id])
+    said = _said(selector)
+    if not said:
+        return Unmatched(_NAMELESS)
+    for by, name in said.items():
+        found = tuple(target for target, resource in everything if _is_meant(resource, selector, by))
+        if len(found) > 1 and by is not By.HOST:
+            return Ambiguous(tuple(sorted(found)))
+        if found:
+            return _unless_contradicted(found, everything, selector, by)
+        if by is By.PHYSICAL_ID and name in replaced:
+            return Stale(replaced[name])
     if not within:
         return Unmatched(
             f"there is no stack {selector.stack!r} here" if selector.stack else "there is no stack here"
         )
-    return Unmatched(f"no resource here is {selector.physical_id or selector.resource!r}")
+    return Unmatched(f"no resource here is {' or '.join(repr(name) for name in said.values())}")
+
+
+def _said(selector: Selector) -> dict[By, str]:
+    names = {
+        By.PHYSICAL_ID: selector.physical_id,
+        By.NAME: selector.resource,
+        By.ADDRESS: selector.address,
+        By.HOST: selector.host,
+    }
+    return {by: name for by, name in names.items() if name is not None}
 
 
 def _may_hold(snapshot: Snapshot, selector: Selector) -> bool:
@@ -70,10 +104,39 @@ def _may_hold(snapshot: Snapshot, selector: Selector) -> bool:
     )
 
 
-def _is_meant(resource: Resource, selector: Selector) -> bool:
-    if selector.physical_id is not None and resource.incarnation.physical_id != selector.physical_id:
-        return False
-    return selector.resource is None or selector.resource in {resource.path, resource.incarnation.name}
+def _unless_contradicted(
+    found: tuple[Target, ...], everything: Sequence[tuple[Target, Resource]], selector: Selector, by: By
+) -> Found | Unmatched:
+    """An id that is one thing's, beside a name that is another's."""
+    if by is By.PHYSICAL_ID and selector.resource is not None:
+        named = [target for target, resource in everything if _is_meant(resource, selector, By.NAME)]
+        if named and found[0] not in named:
+            return Unmatched(f"{selector.physical_id} is {found[0]}, and not {selector.resource!r}")
+    return Found(found, by)
+
+
+def _is_meant(resource: Resource, selector: Selector, by: By) -> bool:
+    match by:
+        case By.PHYSICAL_ID:
+            return resource.incarnation.physical_id == selector.physical_id
+        case By.NAME:
+            return selector.resource in {resource.path, resource.incarnation.name}
+        case By.ADDRESS:
+            return _is_at(resource, selector.address or "")
+        case By.HOST:
+            return resource.attributes.get("host") == selector.host
+        case _:
+            assert_never(by)
+
+
+def _is_at(resource: Resource, address: str) -> bool:
+    """A port counts only where the resource has one: what is scraped on a server need not be what it serves."""
+    known = {value for name in _ADDRESSES if (value := resource.attributes.get(name))}
+    if address in known:
+        return True
+    name, colon, port = address.rpartition(":")
+    own = resource.attributes.get("port")
+    return bool(colon) and name.strip("[]") in known and own in {None, port}
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,9 @@ class Kernel:
             case happened.Alarmed(alarms):
                 for alarm in alarms:
                     alarming.alarmed(turn, alarm)
+            case happened.Renewed(alarms):
+                for alarm in alarms:
+                    alarming.renewed(turn, alarm)
             case happened.Requested(target, who, why):
                 sighting.requested(turn, target, who, why)
             case happened.Paused(pause):
@@ -92,6 +95,7 @@ class Kernel:
                 assert_never(event)
 
     def _woken(self, turn: Turn) -> None:
+        alarming.expire(turn)
         for repair in list(self.state.repairs.values()):
             if repair.wake_at is not None and repair.wake_at <= turn.now:
                 progress.woken(turn, repair)
@@ -137,5 +141,6 @@ class Kernel:
         in_hand = {identifier for repair in self.state.repairs.values() for identifier in repair.members}
         waiting = (i for i in self.state.incidents.values() if i.id not in in_hand)
         times = [incident.wake_at for incident in waiting if incident.wake_at is not None]
+        times += self.state.expiries.values()
         times += [r.wake_at for r in self.state.repairs.values() if r.wake_at is not None]
         return min(times, default=None)

@@ -230,11 +230,12 @@ async def _heal(request: web.Request) -> web.Response:
         raise RefusedError(409, "ambiguous", "more than one resource is called so", candidates=names)
     if not isinstance(found, Found):
         raise RefusedError(404, "unknown_resource", _unknown(state, wanted))
-    before = state.incident_of(found.target)
+    [target] = found.targets
+    before = state.incident_of(target)
     if before and before.state in {IncidentState.REMEDIATING, IncidentState.VERIFYING}:
         return answer({"incident": views.incident(before), "already": True})
-    await _decide(request, Requested(found.target, request[_PEER].name, wanted.why))
-    after = state.incident_of(found.target)
+    await _decide(request, Requested(target, request[_PEER].name, wanted.why))
+    after = state.incident_of(target)
     return answer({"incident": views.incident(after) if after else None, "already": False}, 202)
 
 

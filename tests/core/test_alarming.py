@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from healer.core.change import AlarmOutcome, AlarmSettled
-from healer.core.event import Alarmed, Listed, Unreachable
+from healer.core.event import Alarmed, Listed, Released, Renewed, Unreachable
 from healer.core.incident import IncidentState, Outcome
 from healer.core.model import Alarm, AlarmStatus, Selector, Target
-from healer.core.policy import Match
+from healer.core.policy import Match, Mode
 from healer.core.step import Step
 from tests.core.driven import POLICY, SHOP, START, Driven, shop, tier
 from tests.core.test_causes_and_symptoms import UNWATCHED, outcomes
@@ -197,3 +198,120 @@ def test_an_alarm_by_the_id_of_what_was_healed_away_is_taken_back_by_that_id() -
     assert settled(driven) == [AlarmOutcome.MATCHED, AlarmOutcome.MATCHED, AlarmOutcome.STALE]
     driven.pass_time(2)
     assert outcomes(driven, "db") == [Outcome.HEALED]
+
+
+OBSERVE = replace(UNWATCHED, mode=Mode.OBSERVE)
+
+
+def lasting(driven: Driven, seconds: float, path: str = "db", **changes: Any) -> Alarm:
+    """An alarm that ends by itself unless it is sent again."""
+    ends = driven.now + timedelta(seconds=seconds)
+    one = Alarm("am", "k", AlarmStatus.FIRING, driven.now, driven.now, Selector(stack="shop", resource=path))
+    return replace(one, expires_at=ends, **changes)
+
+
+def test_an_alarm_that_its_sender_cannot_vouch_for_is_no_evidence_of_anything() -> None:
+    driven = Driven(UNWATCHED)
+    alarm(driven, Selector(stack="shop", resource="db"))
+    standing = incident(driven)
+    unknown = Alarm(
+        "am", "k", AlarmStatus.UNKNOWN, driven.now, driven.now, Selector(stack="shop", resource="db")
+    )
+    driven.happen(
+        Alarmed((unknown, replace(unknown, key="l", selector=Selector(stack="shop", resource="web"))))
+    )
+    assert settled(driven) == [AlarmOutcome.MATCHED, AlarmOutcome.NO_EVIDENCE, AlarmOutcome.NO_EVIDENCE]
+    assert incident(driven).id == standing.id
+    assert driven.incident("web") is None
+
+
+def test_an_alarm_that_is_not_sent_again_is_over_at_its_end() -> None:
+    driven = Driven(OBSERVE)
+    driven.happen(Alarmed((lasting(driven, 60),)))
+    assert incident(driven).expiries == {"alarm:am:k": driven.now + timedelta(seconds=60)}
+    driven.pass_time(59)
+    assert driven.incident("db") is not None
+    driven.pass_time(2)
+    assert outcomes(driven, "db") == [Outcome.CANCELLED]
+    assert not driven.state.expiries
+
+
+def test_an_alarm_that_is_sent_again_stands_as_long_again() -> None:
+    driven = Driven(OBSERVE)
+    first = lasting(driven, 60)
+    driven.happen(Alarmed((first,)))
+    driven.pass_time(50)
+    driven.happen(Renewed((replace(first, expires_at=driven.now + timedelta(seconds=60)),)))
+    driven.pass_time(50)
+    assert driven.incident("db") is not None
+    driven.happen(Renewed((replace(first, key="of something else"),)))
+    driven.pass_time(11)
+    assert driven.incident("db") is None
+
+
+def test_an_end_that_hardly_moves_is_not_stored_anew() -> None:
+    driven = Driven(OBSERVE)
+    first = lasting(driven, 60)
+    driven.happen(Alarmed((first,)))
+    kept = incident(driven)
+    driven.happen(Renewed((replace(first, expires_at=driven.now + timedelta(seconds=69)),)))
+    assert incident(driven) is kept
+    driven.happen(Renewed((replace(first, expires_at=driven.now + timedelta(seconds=71)),)))
+    assert incident(driven).expiries == {"alarm:am:k": driven.now + timedelta(seconds=71)}
+
+
+def test_an_alarm_of_which_nobody_says_any_more_when_it_ends_stands_until_it_is_taken_back() -> None:
+    driven = Driven(OBSERVE)
+    first = lasting(driven, 60)
+    driven.happen(Alarmed((first,)))
+    driven.happen(Alarmed((replace(first, expires_at=None, started_at=driven.now),)))
+    driven.pass_time(120)
+    assert incident(driven).expiries == {}
+    over = replace(first, status=AlarmStatus.CLEARED, expires_at=None)
+    driven.happen(Alarmed((over,)))
+    assert driven.incident("db") is None
+
+
+def test_an_end_is_known_over_a_restart() -> None:
+    driven = Driven(OBSERVE)
+    driven.happen(Alarmed((lasting(driven, 60),)))
+    driven.begin()
+    driven.pass_time(61)
+    assert driven.incident("db") is None
+
+
+def test_what_a_person_let_go_of_may_fail_again_once_its_alarm_has_come_to_its_end() -> None:
+    driven = Driven(OBSERVE)
+    first = lasting(driven, 60)
+    driven.happen(Alarmed((first,)))
+    driven.happen(Released(incident(driven).id, "anna"))
+    driven.pass_time(61)
+    driven.happen(Alarmed((replace(first, started_at=driven.now, expires_at=None),)))
+    assert driven.incident("db") is not None
+
+
+def test_an_alarm_about_a_host_is_about_all_that_runs_there() -> None:
+    paths = [f"s{number}" for number in range(7)]
+    driven = Driven(replace(OBSERVE, match=Match(resource="s*")))
+    there = {path: replace(tier(path, f"{path}-1"), attributes={"host": "compute-1"}) for path in paths}
+    driven.read(shop(**there))
+    alarm(driven, Selector(host="compute-1"))
+    assert {each.target.path for each in driven.state.incidents.values()} == set(paths)
+    [told] = [change for change in driven.changes if isinstance(change, AlarmSettled)]
+    assert told.outcome is AlarmOutcome.MATCHED
+    assert told.detail == "shop/s0, shop/s1, shop/s2, shop/s3, shop/s4 and 2 more"
+
+
+def test_an_alarm_about_a_host_on_which_somebody_looks_after_one_thing_is_about_that() -> None:
+    driven = Driven(replace(OBSERVE, match=Match(resource="db")))
+    here = {"host": "compute-1"}
+    driven.read(
+        shop(
+            api=replace(tier("api", "api-1"), attributes=here),
+            db=replace(tier("db", "db-1"), attributes=here),
+        )
+    )
+    alarm(driven, Selector(host="compute-1"))
+    [told] = [change for change in driven.changes if isinstance(change, AlarmSettled)]
+    assert (told.outcome, told.detail) == (AlarmOutcome.MATCHED, "shop/db")
+    assert told.incident == incident(driven).id

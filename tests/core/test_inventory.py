@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from healer.core.inventory import Ambiguous, Found, Resolution, Stale, Unmatched, resolve, watched
+from healer.core.inventory import Ambiguous, By, Found, Resolution, Stale, Unmatched, resolve, watched
 from healer.core.model import Root, Selector, Target
 from healer.core.policy import Match
 from tests.core.driven import POLICY, SHOP, shop, tier
@@ -44,19 +44,23 @@ def meant(**said: str) -> Resolution:
 def test_a_resource_is_found_by_stack_and_name_or_by_physical_id(said: dict[str, str], path: str) -> None:
     found = meant(**said)
     assert isinstance(found, Found)
-    assert found.target == Target(SHOP, path)
+    assert found.targets == (Target(SHOP, path),)
 
 
 @pytest.mark.parametrize(
     ("said", "why"),
     [
-        ({"stack": "shop"}, "neither a resource nor a physical id"),
+        ({"stack": "shop"}, "it names no resource"),
         ({"stack": "shop", "resource": "cache"}, "no resource here is 'cache'"),
         ({"physical_id": "nobody"}, "no resource here is 'nobody'"),
         ({"stack": "shop", "resource": "group"}, "no resource here"),
         ({"stack": "nowhere", "resource": "db"}, "no stack 'nowhere' here"),
         ({"cloud": "nowhere", "resource": "db"}, "no stack here"),
-        ({"resource": "db", "physical_id": "api-1"}, "no resource here"),
+        ({"resource": "db", "physical_id": "zero-1"}, "zero-1 is shop/group/0, and not 'db'"),
+        ({"physical_id": "nobody", "address": "10.9.9.9"}, "no resource here is 'nobody' or '10.9.9.9'"),
+        ({"address": "10.0.0.5:1"}, "no resource here"),
+        ({"address": ""}, "no resource here"),
+        ({"host": "compute-9"}, "no resource here is 'compute-9'"),
     ],
 )
 def test_what_matches_nothing_is_told_why(said: dict[str, str], why: str) -> None:
@@ -67,6 +71,58 @@ def test_what_matches_nothing_is_told_why(said: dict[str, str], why: str) -> Non
 
 def test_a_name_in_two_stacks_is_ambiguous() -> None:
     assert meant(resource="db") == Ambiguous((Target(SHOP, "db"), Target(OTHER, "db")))
+
+
+PLACED = shop(
+    db=replace(tier("db", "db-1"), attributes={"address": "10.0.0.5", "port": "5432", "host": "compute-1"}),
+    api=replace(
+        tier("api", "api-1"), attributes={"address": "10.0.0.6", "name": "api.lan", "host": "compute-1"}
+    ),
+    web=replace(tier("web", "web-1"), attributes={"address": "fd00::7", "host": "compute-2"}),
+)
+
+
+@pytest.mark.parametrize(
+    ("address", "path"),
+    [
+        ("10.0.0.5", "db"),
+        ("10.0.0.5:5432", "db"),
+        ("10.0.0.6", "api"),
+        ("10.0.0.6:9100", "api"),
+        ("api.lan:443", "api"),
+        ("fd00::7", "web"),
+        ("[fd00::7]:9100", "web"),
+    ],
+)
+def test_a_resource_is_found_by_where_it_is_reached(address: str, path: str) -> None:
+    found = resolve({SHOP: PLACED}, Selector(address=address), {})
+    assert found == Found((Target(SHOP, path),), By.ADDRESS)
+
+
+def test_two_at_one_address_are_ambiguous() -> None:
+    both = shop(
+        db=replace(tier("db", "db-1"), attributes={"address": "10.0.0.5"}),
+        api=replace(tier("api", "api-1"), attributes={"address": "10.0.0.5"}),
+    )
+    found = resolve({SHOP: both}, Selector(address="10.0.0.5:9100"), {})
+    assert found == Ambiguous((Target(SHOP, "api"), Target(SHOP, "db")))
+
+
+def test_a_host_means_everything_that_runs_on_it() -> None:
+    found = resolve({SHOP: PLACED}, Selector(host="compute-1"), {})
+    assert isinstance(found, Found)
+    assert found.by is By.HOST
+    assert {target.path for target in found.targets} == {"db", "api"}
+
+
+def test_the_surest_of_what_is_said_counts() -> None:
+    """An id that nobody here has says nothing; one that has been healed away says that it is late."""
+    by_name = resolve({SHOP: PLACED}, Selector(physical_id="nobody", resource="web", address="10.0.0.5"), {})
+    assert by_name == Found((Target(SHOP, "web"),), By.NAME)
+    by_address = resolve({SHOP: PLACED}, Selector(resource="nothing", address="10.0.0.5"), {})
+    assert by_address == Found((Target(SHOP, "db"),), By.ADDRESS)
+    late = resolve({SHOP: PLACED}, Selector(physical_id="db-0", resource="db"), REPLACED)
+    assert late == Stale(Target(SHOP, "db"))
 
 
 def test_an_incarnation_that_was_healed_away_is_stale() -> None:

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, ClassVar
@@ -336,8 +335,10 @@ async def test_chunks_that_turn_bad_on_the_way_are_not_waited_for(
 
 
 class Broken:
-    def parse(self, body: bytes, received_at: datetime) -> Batch:
-        raise KeyError(f"{len(body)} {received_at}")
+    paths: ClassVar[tuple[str, ...]] = ()
+
+    def parse(self, delivery: Delivery) -> Batch:
+        raise KeyError(f"{len(delivery.body)} {delivery.received_at}")
 
 
 async def test_a_mistake_of_ours_is_logged_and_answered_and_gives_nothing_away() -> None:
