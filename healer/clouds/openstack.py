@@ -20,6 +20,7 @@ from openstack.exceptions import ConfigException, NotSupported, ServiceDiscovery
 
 from healer.clouds.breaker import Breaker
 from healer.clouds.threads import Threads
+from healer.core.model import NOTHING
 from healer.core.step import Failure
 from healer.ports import EngineError
 
@@ -95,6 +96,7 @@ class OpenStack:
         path: str,
         *,
         params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] = NOTHING,
         body: Any = None,
     ) -> Answer:
         """One call to `service` (`orchestration`, `compute`, …), `path` relative to its endpoint.
@@ -108,7 +110,8 @@ class OpenStack:
             detail = f"cloud {self.cloud} has not answered lately, and is asked again within two minutes"
             raise CloudError(Failure.UNREACHABLE, detail, timedelta(seconds=wait_s))
         try:
-            work = partial(self._request, service, method, path, params or {}, body)
+            sent = {"params": params or {}, "headers": dict(headers), "json": body}
+            work = partial(self._request, service, method, path, sent)
             answer = await self._threads.run(work, 2 * (self._timeout_s + CONNECT_S))
         except TimeoutError:
             # Not its time-out but a dead end within the client: keystoneauth has one, where what stands before
@@ -132,14 +135,13 @@ class OpenStack:
 
     # What follows runs in the threads.
 
-    def _request(self, service: str, method: str, path: str, params: Mapping[str, Any], body: Any) -> Answer:
+    def _request(self, service: str, method: str, path: str, sent: Mapping[str, Any]) -> Answer:
         try:
             proxy = getattr(self._connected(), service)
             response = proxy.request(
                 path,
                 method,
-                params=params,
-                json=body,
+                **sent,
                 timeout=(CONNECT_S, self._timeout_s),
                 connect_retries=0,
                 status_code_retries=0,
