@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, ClassVar, Literal
 
 import msgspec
 from pydantic import ConfigDict, Field
 
 from healer.alarms import _bodies
-from healer.alarms._naming import Naming, clean, text
+from healer.alarms._alerts import EXPIRES_AFTER, Alert, alarm, moment
+from healer.alarms._naming import Naming
 from healer.core.model import Alarm, AlarmStatus
+from healer.durations import PositiveDuration
 from healer.plugins import Plugin
 from healer.ports import AlarmError, Batch, Delivery, Rejected
 
@@ -22,12 +23,8 @@ class _Envelope(msgspec.Struct):
     truncated_alerts: msgspec.Raw = msgspec.field(name="truncatedAlerts", default=msgspec.Raw(b"0"))
 
 
-class _Alert(msgspec.Struct):
+class _Notified(Alert, kw_only=True):
     status: Literal["firing", "resolved"]
-    labels: dict[str, str]
-    fingerprint: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
-    started_at: Annotated[datetime, msgspec.Meta(tz=True)] = msgspec.field(name="startsAt")
-    annotations: dict[str, str] | None = None
 
 
 class Alertmanager(Plugin):
@@ -37,6 +34,10 @@ class Alertmanager(Plugin):
 
     labels: Naming = Naming()
     """Which labels of an alert name the resource; several may be given, and the first that is there counts."""
+    expires_after: PositiveDuration | None = EXPIRES_AFTER
+    """How long a firing alert counts that is not sent again. None: until it is resolved, which never comes where
+    `send_resolved` is false, or Alertmanager has lost what it knew. It must be longer than `repeat_interval` and
+    `group_interval` together: the default outlasts one of a day."""
     max_alerts: Annotated[int, Field(ge=1)] = 10_000
     """In one request; more is no notification but an attack."""
 
@@ -48,23 +49,22 @@ class Alertmanager(Plugin):
         rejected: list[Rejected] = []
         for index, raw in enumerate(envelope.alerts):
             try:
-                alarms.append(self._alarm(msgspec.json.decode(raw, type=_Alert), delivery))
+                alarms.append(self._alarm(msgspec.json.decode(raw, type=_Notified), delivery))
             except _bodies.UNREADABLE as error:
                 rejected.append(Rejected(index, _bodies.reason(error)))
         cut_off = bytes(envelope.truncated_alerts)
         truncated = int(cut_off[:9]) if cut_off.isdigit() else 0
         return Batch(tuple(alarms), tuple(rejected), truncated)
 
-    def _alarm(self, alert: _Alert, delivery: Delivery) -> Alarm:
-        labels = clean(alert.labels)
-        return Alarm(
+    def _alarm(self, alert: _Notified, delivery: Delivery) -> Alarm:
+        return alarm(
+            self.labels,
+            alert.labels,
+            alert.annotations,
             source=delivery.source,
-            key=text(alert.fingerprint),
+            key=alert.fingerprint,
             status=_STATUS[alert.status],
-            started_at=alert.started_at.astimezone(UTC),
+            started_at=moment(alert.started_at),
             received_at=delivery.received_at,
-            selector=self.labels.selector(labels),
-            labels=labels,
-            annotations=clean(alert.annotations or {}),
-            severity=self.labels.severity_of(labels),
+            expires_at=delivery.received_at + self.expires_after if self.expires_after else None,
         )

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,10 @@ from healer.core.model import Alarm, AlarmStatus, Selector
 from healer.ports import AlarmError, Batch, Delivery
 
 PAYLOADS = Path(__file__).parents[1] / "payloads"
-BODIES = {path.stem.split("-", 2)[2]: path.read_bytes() for path in PAYLOADS.glob("alertmanager-*.json")}
+BODIES = {
+    path.stem.removeprefix("alertmanager-").removeprefix("0.33.1-"): path.read_bytes()
+    for path in PAYLOADS.glob("alertmanager-*.json")
+}
 NOW = datetime(2026, 11, 22, 8, 2, tzinfo=UTC)
 ALERT = {
     "status": "firing",
@@ -51,6 +54,7 @@ def reason(**changes: Any) -> str:
 
 def test_all_the_captured_bodies_are_here() -> None:
     assert sorted(BODIES) == [
+        "0.25.0-firing", "0.25.0-resolved",
         "firing", "grouped", "http-headers", "mixed", "repeated", "resolved", "truncated",
     ]  # fmt: skip
 
@@ -65,6 +69,7 @@ def test_a_captured_alert_is_read_whole() -> None:
         received_at=NOW,
         selector=Selector(cloud="lab", stack="prod-web", resource="web_server_3", address="127.0.0.1:19110"),
         severity="critical",
+        expires_at=NOW + timedelta(hours=25),
         labels={
             "alertname": "HeatResourceUnhealthy",
             "cloud": "lab",
@@ -123,15 +128,62 @@ def test_what_the_sender_cut_off_is_counted_and_not_passed_over() -> None:
 
 
 def test_the_body_of_an_old_alertmanager_is_the_same_to_us() -> None:
-    """0.25 has neither a reason nor, where `max_alerts` is not set, a count of what was cut off."""
+    """0.25 gives no reason, and no count of what was cut off where `max_alerts` is not set."""
     old = json.loads(BODIES["firing"])
     del old["notification_reason"], old["truncatedAlerts"]
     assert parse(dict(sorted(old.items()))) == parse(BODIES["firing"])
 
 
+def test_what_an_old_alertmanager_really_sent_is_read() -> None:
+    firing, resolved = parse(BODIES["0.25.0-firing"]), parse(BODIES["0.25.0-resolved"])
+    assert (firing.truncated, resolved.truncated) == (2, 3)
+    for first, last in zip(firing.alarms, resolved.alarms, strict=True):
+        assert (first.key, first.started_at, first.selector) == (last.key, last.started_at, last.selector)
+        assert (first.status, last.status) == (AlarmStatus.FIRING, AlarmStatus.CLEARED)
+
+
 def test_fields_and_versions_to_come_are_no_mistake() -> None:
-    body = {"version": "5", "alerts": [ALERT | {"routeLabels": {"a": ["b"]}}], "news": {"deep": [1]}}
-    assert len(parse(body).alarms) == 1
+    """As of 0.34 there are `routeLabels`; what else there will be is not known."""
+    news = {"routeLabels": {"team": "web"}, "notification_reason": "none of those that are known"}
+    body = {"version": "5", "alerts": [ALERT | {"news": [{"a": ["b"]}]}], "news": {"deep": [1]}} | news
+    batch = parse(body)
+    assert (len(batch.alarms), batch.rejected, batch.truncated) == (1, (), 0)
+
+
+@pytest.mark.parametrize(
+    ("count", "read"),
+    [(7, 7), (0, 0), (-1, 0), (None, 0), ("7", 0), (7.5, 0), ([], 0), (10**30, 100_000_000)],
+)
+def test_the_count_of_what_was_cut_off_is_no_reason_to_lose_what_was_not(count: Any, read: int) -> None:
+    batch = parse({"alerts": [ALERT], "truncatedAlerts": count})
+    assert (len(batch.alarms), batch.truncated) == (1, read)
+
+
+def test_what_is_never_resolved_counts_until_it_is_not_sent_again_any_more() -> None:
+    later = NOW + timedelta(hours=4)
+    [again] = Alertmanager().parse(Delivery("alertmanager", BODIES["firing"], later)).alarms
+    [first] = parse(BODIES["firing"]).alarms
+    assert first.identity == again.identity
+    assert (first.expires_at, again.expires_at) == (
+        NOW + timedelta(hours=25),
+        later + timedelta(hours=25),
+    )
+    [short] = parse(BODIES["firing"], expires_after="10m").alarms
+    assert short.expires_at == NOW + timedelta(minutes=10)
+    [for_ever] = parse(BODIES["firing"], expires_after=None).alarms
+    assert for_ever.expires_at is None
+
+
+def test_what_is_resolved_has_no_end() -> None:
+    assert [each.expires_at for each in parse(BODIES["resolved"]).alarms] == [None]
+
+
+@pytest.mark.parametrize(
+    ("labels", "severity"),
+    [({"severity": "page"}, "page"), ({"priority": "P1"}, "P1"), ({"severity": "", "priority": ""}, "")],
+)
+def test_how_bad_it_is_stays_in_the_sender_s_own_words(labels: dict[str, str], severity: str) -> None:
+    assert alarm(labels=labels).severity == severity
 
 
 @pytest.mark.parametrize(
@@ -165,6 +217,8 @@ def test_other_labels_can_be_made_to_name_it() -> None:
         {"labels": {"stack": ""}},
         {"labels": {"stack": 3}},
         {"max_alerts": 0},
+        {"expires_after": "0s"},
+        {"expires_after": 3600},
         {"tokenfile": "x"},
     ],
 )
@@ -174,10 +228,15 @@ def test_a_mistake_in_the_options_is_an_error_at_load(options: dict[str, Any]) -
 
 
 def test_times_are_utc_whatever_zone_they_came_in() -> None:
-    assert alarm(startsAt="2026-11-22T10:00:01.590123456+02:00").started_at == datetime(
-        2026, 11, 22, 8, 0, 1, 590_123, tzinfo=UTC
-    )
-    assert alarm(startsAt="2026-11-22T10:00:01+02:00").started_at.tzinfo is UTC
+    read = alarm(startsAt="2026-11-22T10:00:01+02:00").started_at
+    assert (read, read.tzinfo) == (datetime(2026, 11, 22, 8, 0, 1, tzinfo=UTC), UTC)
+
+
+@pytest.mark.parametrize("fraction", ["590", "59", "590123456", "590999999"])
+def test_a_start_is_cut_to_what_alertmanager_tells_of_it_when_it_is_asked(fraction: str) -> None:
+    """Notifications have nanoseconds, the API milliseconds: what is pulled is not to be a second alarm."""
+    read = alarm(startsAt=f"2026-11-22T08:00:01.{fraction}Z").started_at
+    assert read == datetime(2026, 11, 22, 8, 0, 1, 590_000, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -191,11 +250,12 @@ def test_times_are_utc_whatever_zone_they_came_in() -> None:
         ({"labels": {"stack": None}}, "Expected `str`, got `null`"),
         ({"fingerprint": ""}, "length >= 1"),
         ({"fingerprint": "f" * 256}, "length <= 255"),
-        ({"startsAt": "yesterday"}, "RFC3339"),
+        ({"startsAt": "yesterday"}, "no time of RFC 3339"),
         ({"startsAt": "2026-11-22T08:00:01"}, "timezone"),
         ({"startsAt": "0001-01-01T00:00:00+23:59"}, "out of range"),
         ({"startsAt": "9999-12-31T23:59:59-23:59"}, "out of range"),
-        ({"startsAt": 1e308}, "Expected `datetime`"),
+        ({"startsAt": "x" * 5000}, "no time of RFC 3339"),
+        ({"startsAt": 1e308}, "Expected `str`, got `float`"),
         ({"annotations": {"summary": {}}}, "Expected `str`"),
     ],
 )
