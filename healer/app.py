@@ -25,6 +25,7 @@ from healer.core.kernel import Decision, Kernel
 from healer.core.model import Observation
 from healer.folding import Folding
 from healer.ports import ConfigError, HealerError, PolicyRevision, StoreError, Write
+from healer.pulling import Pulling
 from healer.receiver import alarms, api, servers, views
 from healer.receiver.peers import Rights
 from healer.runner import Runner
@@ -172,6 +173,10 @@ class App:
         calendar.daily("pruning of the journal", PRUNED_AT, self._prune)
         self._exit.push_async_callback(calendar.stop)
         calendar.start()
+        for name, receiver in self._config.alarms.items():
+            for pull in assembly.pulls(receiver):
+                reader = Pulling(name, pull, self._runner.accept, self._clock.now, self._telemetry.received)
+                self._in_background(reader.run(), f"reading of alarms from {name}")
         if (every := systemd.watchdog_interval()) is not None:
             self._in_background(self._say_alive(every), "watchdog")
 
@@ -249,20 +254,14 @@ class App:
         )
 
     def _status(self) -> Mapping[str, Any]:
-        state, now = self._kernel.state, self._clock.now()
         return {
             "version": __version__,
             "pid": os.getpid(),
             "port": self.port,
             "started_at": views.moment(self._started_at),
-            "clouds": [{"name": name, "why": state.unreachable.get(name)} for name in self._config.clouds],
             "stopped": self._stop_file.why(),
             "unstored": self._runner.unstored,
-            "pauses": [
-                views.pause(one) for one in state.pauses.values() if one.until is None or now < one.until
-            ],
-            "incidents": len(state.incidents),
-            "repairs": len(state.repairs),
+            **views.overview(self._kernel.state, self._config.clouds, self._clock.now()),
         }
 
     def _why_dead(self) -> str | None:

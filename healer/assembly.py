@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import cast
 
-from healer.config.check import read_token
-from healer.config.load import Config
+from healer.config.load import AlarmReceiver, Config
 from healer.core.inventory import Watched
 from healer.core.repair import Recipe
 from healer.plugins import find, names
-from healer.ports import Action, AlarmSource, Clock, Engine, Notifier, Place, Probe, Watcher
-from healer.receiver.alarms import Source, hashed
+from healer.ports import (
+    Action,
+    AlarmSource,
+    Authentication,
+    Clock,
+    Engine,
+    Notifier,
+    Place,
+    Probe,
+    Pull,
+    Watcher,
+)
+from healer.receiver.alarms import Source
 from healer.scheduler import Assignment, subject_of
 
 
@@ -33,14 +43,19 @@ def recipes() -> Mapping[str, Recipe]:
 
 
 def sources(config: Config) -> Mapping[str, Source]:
-    """What may send alarms. ConfigError where a token cannot be read."""
+    """What may send alarms."""
     return {
         name: Source(
             cast("AlarmSource", receiver.plugin),
-            hashed(read_token(receiver.token_file)) if receiver.token_file else None,
+            cast("tuple[Authentication, ...]", receiver.authentication),
+            receiver.watchdog,
         )
         for name, receiver in config.alarms.items()
     }
+
+
+def pulls(receiver: AlarmReceiver) -> tuple[Pull, ...]:
+    return cast("tuple[Pull, ...]", receiver.pulls)
 
 
 def watchers(config: Config) -> Mapping[str, Watcher]:

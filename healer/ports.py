@@ -339,6 +339,9 @@ class Authentication(Protocol):
 class Pull(Protocol):
     """Reads a sender's alarms instead of waiting for them. EngineError UNREACHABLE where it cannot be read now."""
 
+    every: ClassVar[timedelta]
+    """How often it is read."""
+
     async def pull(self, source: str, now: datetime) -> Batch:
         """What stands there now, as alarms of `source`."""
         ...

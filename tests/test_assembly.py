@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,9 @@ from healer import assembly, plugins
 from healer.clock import BootClock
 from healer.config.check import load
 from healer.config.load import Config
-from healer.core.inventory import watched
-from healer.core.model import Incarnation, Resource, Root, Snapshot, StackState, Target
+from healer.core.model import Incarnation, Resource, Root, StackState
 from healer.core.step import Step
-from healer.ports import ConfigError
+from healer.ports import Delivery
 
 CONFIG = """\
 version: 1
@@ -23,7 +23,7 @@ clouds:
   here: {engine: local, stacks: {shop: shop.yaml}}
   there: {engine: local, stacks: {}}
 policies: [policies.yaml]
-alarms: {alertmanager: {token_file: token}}
+alarms: {alertmanager: {auth: {bearer: {token_files: [token]}}}}
 notifiers: {ops: {notifier: log}}
 """
 POLICIES = """\
@@ -47,6 +47,7 @@ resources:
   db: {type: Local::Process, properties: {command: [sleep, 60]}}
   web: {type: Local::Process, properties: {command: [sleep, 60]}}
 """
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
 ROOT = Root("here", "local", "shop-id", "shop")
 
 
@@ -88,38 +89,10 @@ def test_every_action_that_there_is_has_its_recipe() -> None:
     assert recipes["notify"].steps == (Step.NOTIFY,)
 
 
-def test_of_a_token_only_its_digest_is_kept(config: Config) -> None:
-    assert assembly.sources(config)["alertmanager"].token == hashlib.sha256(b"s3cret").digest()
-
-
-def test_a_token_that_went_away_since_it_was_checked_is_an_error_in_words(
-    config: Config, tmp_path: Path
-) -> None:
-    (tmp_path / "token").unlink()
-    with pytest.raises(ConfigError, match=r"token cannot be read: No such file"):
-        assembly.sources(config)
-
-
-def test_each_notifier_and_watcher_is_known_by_its_name(config: Config) -> None:
-    assert list(assembly.notifiers(config)) == ["ops"]
-    assert list(assembly.watchers(config)) == ["watcher:engine"]
-
-
-def test_each_probe_is_pointed_at_what_its_policy_owns_and_a_watcher_needs_none(config: Config) -> None:
-    snapshot = Snapshot(
-        ROOT,
-        BootClock().now(),
-        "CREATE",
-        StackState.COMPLETE,
-        {path: resource(path) for path in ("db", "web")},
-    )
-    policies = [loaded.policy for loaded in config.policies]
-    found = assembly.assignments(config, watched(policies, {ROOT: snapshot}))
-    assert {(one.source, one.interval.total_seconds(), one.timeout.total_seconds()) for one in found} == {
-        ("probe:http", 10, 2),
-        ("probe:tcp", 5, 5),
-    }
-    for one in found:
-        assert (one.target, one.physical_id) == (Target(ROOT, "db"), "db-1")
-        assert one.subject.values["port"] == "8080"
-    assert {type(one.probe).__name__.lower() for one in found} == {"http", "tcp"}
+async def test_a_sender_is_admitted_by_the_token_in_its_file(config: Config) -> None:
+    source = assembly.sources(config)["alertmanager"]
+    [way] = source.authentication
+    shown = Delivery("alertmanager", b"", NOW, {"Authorization": "Bearer s3cret"})
+    assert await way.admits(shown)
+    assert not await way.admits(replace(shown, headers={}))
+    assert source.watchdog == "Watchdog"

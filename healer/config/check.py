@@ -6,12 +6,11 @@ import pwd
 from collections.abc import Iterator
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 
 from healer.config.load import Config, gather
 from healer.config.stacks import stack_problems
 from healer.documents import Document, DocumentError, Problem
-from healer.ports import Checkable, ConfigError
+from healer.ports import Checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,6 @@ def check(path: str | PathLike[str]) -> Report:
     gathered = gather(path)
     found, warnings = list(gathered.problems), list[Problem]()
     if gathered.document is not None and gathered.config is not None:
-        found += _credentials(gathered.document, gathered.config)
         found += _objections(gathered.document, gathered.config)
         found += stack_problems(gathered.config)
         warnings += _doubts(gathered.document, gathered.config)
@@ -53,27 +51,6 @@ def load(path: str | PathLike[str]) -> Config:
     if report.config is None:
         raise DocumentError(report.problems)
     return report.config
-
-
-def read_token(file: Path) -> str:
-    """The bearer token in a file of its own; white space around it does not count. Raises ConfigError."""
-    try:
-        token = file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    if not token or not token.isascii() or any(character.isspace() for character in token):
-        raise ConfigError(f"{file} holds no token; expected one word of printable characters")
-    return token
-
-
-def _credentials(document: Document, config: Config) -> Iterator[Problem]:
-    for name, alarm in config.alarms.items():
-        if alarm.token_file is None:
-            continue
-        try:
-            read_token(alarm.token_file)
-        except ConfigError as error:
-            yield document.problem(("alarms", name, "token_file"), str(error))
 
 
 def _objections(document: Document, config: Config) -> Iterator[Problem]:

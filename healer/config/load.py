@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from os import PathLike, fspath
 from pathlib import Path
+from typing import Any
 
 from healer.config.keys import Section
 from healer.config.policies import LoadedPolicy
@@ -46,8 +47,10 @@ class Cloud:
 @dataclass(frozen=True, slots=True)
 class AlarmReceiver:
     plugin: Plugin
-    token_file: Path | None
-    """None takes alarms from everybody who can connect."""
+    authentication: tuple[Plugin, ...]
+    """None at all takes alarms from everybody who can connect."""
+    watchdog: str
+    pulls: tuple[Plugin, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,17 @@ def _plugins(
         found.extend(built)
         return None
 
+    def several(
+        at: KeyPath, key: str, folder: str, wanted: Mapping[str, Mapping[str, Any]]
+    ) -> Iterator[Plugin]:
+        for name, options in wanted.items():
+            here = (*at, key, name)
+            built = shelf.build(document, here, Named(folder, name, here), options)
+            if isinstance(built, Plugin):
+                yield built
+            else:
+                found.extend(built)
+
     for name, cloud in settings.clouds.items():
         at: KeyPath = ("clouds", name)
         if at not in document.lines:
@@ -136,8 +150,14 @@ def _plugins(
             clouds[name] = Cloud(cloud.engine, plugin, cloud.refresh)
     for name, alarm in settings.alarms.items():
         at = ("alarms", name)
-        if plugin := build(at, alarm, Named("alarms", name, at)):
-            alarms[name] = AlarmReceiver(plugin, anchored(alarm.token_file, shelf.directory))
+        kind = Named("alarms", alarm.source or name, (*at, "source") if alarm.source else at)
+        if plugin := build(at, alarm, kind):
+            alarms[name] = AlarmReceiver(
+                plugin,
+                tuple(several(at, "auth", "authentication", alarm.auth)),
+                alarm.watchdog,
+                tuple(several(at, "pull", "pulls", alarm.pull)),
+            )
     for name, notifier in settings.notifiers.items():
         at = ("notifiers", name)
         if plugin := build(at, notifier, Named("notifiers", notifier.notifier, (*at, "notifier"))):
@@ -149,11 +169,11 @@ def _contradictions(document: Document, settings: Settings) -> Iterator[Problem]
     if not settings.listen.is_loopback:
         address = f"listen.address ({settings.listen.address}, line {document.line(('listen', 'address'))})"
         for name, alarm in settings.alarms.items():
-            if alarm.token_file is None:
+            if not (alarm.auth or alarm.open):
                 yield document.problem(
                     ("alarms", name),
-                    f"has no token_file, and {address} lets everybody who reaches this machine start heals;"
-                    " expected a token_file, or 127.0.0.1 to listen on",
+                    f"has no auth, and {address} lets everybody who reaches this machine start heals;"
+                    " expected auth, 127.0.0.1 to listen on, or `open: true`",
                 )
     if len(bytes(settings.api.socket)) > _SOCKET_PATH:
         yield document.problem(

@@ -177,8 +177,5 @@ NOT_YET_PLUGINS = {
     "actions": frozenset({"mend", "fence", "power", "start", "rebuild", "unstick", "run"}),
     "probes": frozenset({"icmp", "dns", "tls", "grpc", "command"}),
     "watchers": frozenset({"openstack", "prometheus", "bus"}),
-    "alarms": frozenset(
-        {"prometheus", "grafana", "aodh", "zaqar", "masakari", "cloudevents", "generic"},
-    ),
 }
 """Plug-ins that are planned and not there: folder → names."""

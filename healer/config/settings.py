@@ -56,7 +56,7 @@ class CloudSection(Section):
 class ListenSection(Section):
     address: Text = "127.0.0.1"
     """Where alarms are taken, and `/metrics`, `/livez` and `/readyz` served. Any other address than this machine's
-    own needs a token for each alarm source."""
+    own needs `auth` for each alarm source."""
     port: Port = 9595
     """TCP port; 0 takes any that is free."""
 
@@ -83,8 +83,19 @@ class AlarmSection(Section):
 
     model_config = ConfigDict(extra="allow")
 
-    token_file: Path | None = None
-    """File that holds the bearer token which the sender must show. None takes alarms from everybody on this machine."""
+    source: Text | None = None
+    """What it sends: a file of `healer/alarms`. Without it, what the name says."""
+    auth: Mapping[Text, Mapping[str, Any]] = Field(default_factory=dict)
+    """How the sender shows who it is: files of `healer/authentication`, each with its options; any one is enough.
+    Without any, everybody on this machine may send."""
+    open: bool = False
+    """Whether everybody who can connect may send, also from other machines, where `auth` names no way."""
+    watchdog: str = "Watchdog"
+    """The `alertname` of an alert that always fires. It is no alarm: when it came last is a metric, and an alarm path
+    that has gone deaf is known by it. Empty: there is none."""
+    pull: Mapping[Text, Mapping[str, Any]] = Field(default_factory=dict)
+    """Where alarms are read as well, at the start and from time to time: files of `healer/pulls`, each with its
+    options."""
 
 
 class NotifierSection(Section):
@@ -124,9 +135,8 @@ class Settings(Section):
     """For alarms and monitoring; the API has its own, below."""
     api: ApiSection = ApiSection()
     """For the words of the command line; access is by who one is on this machine."""
-    alarms: Mapping[Text, AlarmSection] = Field(default_factory=dict)
-    """By the name of the alarm source, a file of `healer/alarms`; each is served at `/v1/alarms/<source>`. A source
-    that is not named here is not served."""
+    alarms: Mapping[Name, AlarmSection] = Field(default_factory=dict)
+    """Each is served at `/v1/alarms/<name>`; what is not named here is not served."""
     notifiers: Mapping[Name, NotifierSection] = Field(default_factory=dict)
     """By a name of your own, which the remediation `notify` uses."""
     journal: JournalSection = JournalSection()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +22,17 @@ def moment(at: datetime | None) -> str | None:
     if at is None:
         return None
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def overview(state: State, clouds: Iterable[str], now: datetime) -> dict[str, Any]:
+    """How much is open, and what keeps healer from acting."""
+    pauses = (one for one in state.pauses.values() if one.until is None or now < one.until)
+    return {
+        "clouds": [{"name": name, "why": state.unreachable.get(name)} for name in clouds],
+        "pauses": [pause(one) for one in pauses],
+        "incidents": len(state.incidents),
+        "repairs": len(state.repairs),
+    }
 
 
 def incident(one: Incident) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter as Tally
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from itertools import product
 
 import structlog
@@ -44,6 +45,7 @@ class Telemetry:
         known = tuple(sources)
         begin(self.metrics.surprises, self._clouds)
         begin(self.metrics.delivery, known)
+        begin(self.metrics.truncated, known)
         begin(self.metrics.alarms, known, AlarmStatus, (*AlarmOutcome, DUPLICATE))
         begin(self.metrics.alarms, known, [UNREADABLE], [REJECTED])
 
@@ -101,9 +103,14 @@ class Telemetry:
         """One request to the alarm listener was answered."""
         self.metrics.requests.labels(source, str(code)).inc()
 
+    def watchdog(self, source: str, at: datetime) -> None:
+        """The alarm that always fires has come."""
+        self.metrics.watchdog.labels(source).set(at.timestamp())
+
     def received(self, source: str, batch: Batch, new: tuple[bool, ...]) -> None:
         """One request's alarms are stored; what becomes of the new ones is counted when the kernel has settled it."""
         self.metrics.alarms.labels(source, UNREADABLE, REJECTED).inc(len(batch.rejected))
+        self.metrics.truncated.labels(source).inc(batch.truncated)
         for alarm, is_new in zip(batch.alarms, new, strict=True):
             if not is_new:
                 self.metrics.alarms.labels(source, alarm.status, DUPLICATE).inc()

@@ -100,6 +100,14 @@ class Metrics:
             DELIVERY_S,
             "source",
         )
+        self.truncated = counter(
+            "healer_alarms_truncated", "Alarms that a sender says it left out of what it sent.", "source"
+        )
+        self.watchdog = gauge(
+            "healer_watchdog_last_received_timestamp_seconds",
+            "When the alarm that always fires came last; none until it has come once.",
+            "source",
+        )
         self.requests = counter(
             "healer_webhook_requests", "Requests to the alarm listener.", "source", "code"
         )

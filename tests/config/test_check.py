@@ -14,7 +14,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from healer.config.check import check, load, read_token
+from healer.config.check import check, load
 from healer.config.keys import keys
 from healer.config.sections import PolicySection
 from healer.config.settings import Settings
@@ -146,7 +146,8 @@ def test_everything_that_is_configured_comes_as_plain_values() -> None:
         "mine": ("heat", timedelta(seconds=90)),
     }
     assert config.clouds["here"].plugin.model_dump()["stacks"] == {"shop": DATA / "stacks/shop.yaml"}
-    assert config.alarms["alertmanager"].token_file == DATA / "token"
+    [way] = config.alarms["alertmanager"].authentication
+    assert way.model_dump()["token_files"] == (DATA / "token",)
     assert list(config.notifiers) == ["ops"]
     assert {loaded.policy.name: (Path(loaded.file).name, loaded.line) for loaded in config.policies} == {
         "least": ("good-policy-least.yaml", 2),
@@ -230,16 +231,6 @@ def test_only_an_address_of_this_machine_alone_takes_alarms_without_a_token(
         f'alarms: {{alertmanager: {{}}}}\nlisten: {{address: "{address}"}}\n'
     )
     assert (check(file).exit_code == 0) is is_loopback
-
-
-def test_a_token_is_what_is_in_its_file_but_for_the_line_end(tmp_path: Path) -> None:
-    file = tmp_path / "token"
-    file.write_text(" sesame\n")
-    assert read_token(file) == "sesame"
-    for wrong in (b"", b"two words", b"caf\xc3\xa9", b"\xff\xff"):
-        file.write_bytes(wrong)
-        with pytest.raises(ConfigError):
-            read_token(file)
 
 
 def test_many_policies_are_read_quickly(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ class Secretive(House):
                 "{journal: {notifier: log}}",
                 "{pager: {notifier: webhook, url: 'http://127.0.0.1:9/hook', token_file: theirs}}",
             )
-            + "alarms: {alertmanager: {token_file: ours}}\nlog: {level: debug, format: text}\n"
+            + "alarms: {alertmanager: {auth: {bearer: {token_files: [ours]}}}}\nlog: {level: debug, format: text}\n"
         )
         policy = self.folder / "policy.yaml"
         policy.write_text(policy.read_text().replace("  - {action: replace, timeout: 30s}\n", ""))

@@ -7,16 +7,16 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from healer.alarms.alertmanager import Alertmanager
-from healer.core.event import Listed, PoliciesLoaded, Snapped, Started
+from healer.core.event import Listed, PoliciesLoaded, Snapped, Started, Woken
 from healer.core.kernel import Kernel
 from healer.core.step import Report
 from healer.core.turn import Perform
-from healer.ports import FiledAlarm
+from healer.ports import Delivery, FiledAlarm
 from healer.receiver import alarms, servers
-from healer.receiver.alarms import Intake, Source, hashed
+from healer.receiver.alarms import Intake, Source
 from healer.runner import Observer, Runner
 from healer.stores.memory import Memory
 from healer.telemetry import Telemetry
@@ -26,6 +26,18 @@ from tests.core.driven import POLICY, REPLACE, SHOP, shop
 TOKEN = "sesame-and-lilies"
 NOW = datetime(2030, 5, 6, 8, 2, tzinfo=UTC)
 """After the shop was created, which the alarms of a test are about."""
+
+
+class Word:
+    """The simplest way to show who one is."""
+
+    needs_body: ClassVar[bool] = False
+
+    def __init__(self, word: str) -> None:
+        self._word = word
+
+    async def admits(self, delivery: Delivery) -> bool:
+        return delivery.headers.get("Authorization") == f"Bearer {self._word}"
 
 
 class LoopClock:
@@ -65,10 +77,16 @@ class Desk:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    async def thought(self) -> None:
+        """Waits until all that was accepted so far has been decided."""
+        await self.runner.decide(Woken())
+
     async def filed(self) -> tuple[FiledAlarm, ...]:
+        await self.thought()
         return await self.writer.read(lambda store: store.alarms())
 
     async def metrics(self) -> str:
+        await self.thought()
         text, _ = await self.telemetry.render(self.runner.kernel.state)
         return text.decode()
 
@@ -104,7 +122,7 @@ async def opened(idle: float = servers.IDLE, **other: Any) -> AsyncIterator[Desk
         clock = LoopClock()
         parser, unwell = Alertmanager(), dict[str, str]()
         intake = Intake(
-            sources={"alertmanager": Source(parser, hashed(TOKEN)), "open": Source(parser, None)},
+            sources={"alertmanager": Source(parser, (Word(TOKEN),)), "open": Source(parser)},
             accept=runner.accept,
             now=clock.now,
             metrics=lambda accept: telemetry.render(runner.kernel.state, accept),

@@ -97,7 +97,8 @@ async def test_what_prometheus_sees_is_healed_once_however_long_the_alert_goes_o
     # The probe is there to verify. It would notice by itself only after a quarter of an hour.
     patient = policy(detect={"probes": [{"http": ANSWERS, "interval": "1s"}], "fail_after": 900})
     before = await scene.ids(shop)
-    async with scene.daemon(shop, patient, alarms={"alertmanager": {"token_file": str(token)}}) as daemon:
+    shown = {"auth": {"bearer": {"token_files": [str(token)]}}}
+    async with scene.daemon(shop, patient, alarms={"alertmanager": shown}) as daemon:
         await daemon.start()
         found = await daemon.healthy()
         url = f"http://127.0.0.1:{await daemon.port()}/v1/alarms/alertmanager"

@@ -1,0 +1,66 @@
+"""Reads alarms where a sender keeps them, at the start and ever after: what was sent to nobody heals too."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import structlog
+
+from healer.core.model import Alarm
+from healer.ports import Batch, EngineError, Pull, StoreError
+
+log = structlog.get_logger("healer")
+
+Accept = Callable[[tuple[Alarm, ...]], Awaitable[tuple[bool, ...]]]
+
+
+@dataclass(slots=True)
+class Pulling:
+    """One sender's reader. What it gives is stored as what comes by itself is, and what is known already is known."""
+
+    source: str
+    """The name under which the sender is configured."""
+    pull: Pull
+    accept: Accept
+    now: Callable[[], datetime]
+    received: Callable[[str, Batch, tuple[bool, ...]], None]
+    """Told of what was stored, for the metrics."""
+    _why: str | None = field(default=None, init=False)
+    """Why it could not be read the last time."""
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        try:
+            while True:
+                await self.read()
+                await asyncio.sleep(self.pull.every.total_seconds())
+        finally:
+            await self.pull.close()
+
+    async def read(self) -> None:
+        """Once. The sender may forget what it gave only after that has been stored."""
+        try:
+            batch = await self.pull.pull(self.source, self.now())
+            new = await self.accept(batch.alarms) if batch.alarms else ()
+            await self.pull.stored()
+        except EngineError as error:
+            self._failed(error.detail)
+        except StoreError as error:
+            self._failed(f"what it gave could not be stored: {error}")
+        except Exception as error:
+            # A plug-in's boundary: one sender that cannot be read must not end the healing.
+            log.exception("alarms.broke", source=self.source)
+            self._failed(f"reading it broke: {type(error).__name__}: {error}")
+        else:
+            if self._why is not None:
+                log.info("alarms.read", source=self.source, alarms=len(batch.alarms))
+            self._why = None
+            self.received(self.source, batch, new)
+
+    def _failed(self, why: str) -> None:
+        if why != self._why:
+            log.warning("alarms.unreadable", source=self.source, why=why)
+        self._why = why
