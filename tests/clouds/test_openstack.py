@@ -104,6 +104,18 @@ async def test_an_answer_is_its_status_and_its_json(cloud: OpenStack, endpoint: 
     assert endpoint.asked == [("GET", "/stacks?limit=2", "")]
 
 
+async def test_a_call_may_have_headers_of_its_own(cloud: OpenStack, endpoint: Endpoint) -> None:
+    came: list[str | None] = []
+
+    async def reply(request: web.Request) -> web.StreamResponse:
+        came.extend(request.headers.get(name) for name in ("X-Subject-Token", "X-Auth-Token"))
+        return web.json_response({})
+
+    endpoint.reply = reply
+    await cloud.request("orchestration", "GET", "/stacks", headers={"X-Subject-Token": "of a sender"})
+    assert came == ["of a sender", SECRET]
+
+
 async def test_a_body_that_is_not_json_is_none(cloud: OpenStack, endpoint: Endpoint) -> None:
     async def html(_request: web.Request) -> web.StreamResponse:
         return web.Response(status=202, text="<html>", content_type="text/html")
