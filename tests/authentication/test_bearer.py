@@ -68,3 +68,4 @@ def test_the_token_itself_is_not_kept(two: Bearer) -> None:
     kept = pickle.dumps(vars(two)) + pickle.dumps(two.__pydantic_private__)
     assert sha256(SECRET.encode()).digest() in kept
     assert SECRET.encode() not in kept
+    assert "sha256" not in repr(two.__pydantic_private__)

@@ -179,7 +179,15 @@ async def test_over_a_real_connection_it_admits(one: SignedUrl, door: TestServer
             assert answer.status == 401
 
 
-async def test_whoever_has_openssl_can_sign(one: SignedUrl) -> None:
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        (SCOPED, b"/v1/alarms/aodh?resource=web&stack=shop"),
+        ("/v1/alarms/an%20%C3%A4?x=a+b%2Fc&empty=", b"/v1/alarms/an%20%C3%A4?empty=&x=a%20b%2Fc"),
+        ("/v1/alarms/aodh", b"/v1/alarms/aodh?"),
+    ],
+)
+async def test_whoever_has_openssl_can_sign(one: SignedUrl, url: str, text: bytes) -> None:
     """As the module's first words say."""
     openssl = shutil.which("openssl")
     if openssl is None:
@@ -189,5 +197,6 @@ async def test_whoever_has_openssl_can_sign(one: SignedUrl) -> None:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
-    out, _ = await process.communicate(b"/v1/alarms/aodh?resource=web&stack=shop")
-    assert await admitted(one, delivery(url=f"{SCOPED}&sig={out.split()[-1].decode()}"))
+    out, _ = await process.communicate(text)
+    signed = URL(url).extend_query(sig=out.split()[-1].decode())
+    assert await admitted(one, delivery(url=str(signed)))
