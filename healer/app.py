@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from healer import __version__, assembly, systemd
+from healer import __version__, assembly, confirming, systemd
 from healer.calendar import Calendar
 from healer.clock import BootClock
 from healer.config.load import Config
@@ -193,6 +193,7 @@ class App:
             alive=self._why_dead,
             ready=lambda: self._runner.unstored,
             telemetry=self._telemetry,
+            confirm=confirming.caller(assembly.confirmed_at(self._config), self.spawn),
         )
         address, port = settings.listen.address, settings.listen.port
         public = await self._open(

@@ -47,15 +47,20 @@ def sources(config: Config) -> Mapping[str, Source]:
     return {
         name: Source(
             cast("AlarmSource", receiver.plugin),
-            cast("tuple[Authentication, ...]", receiver.authentication),
+            cast("tuple[Authentication, ...]", tuple(receiver.authentication.values())),
             receiver.watchdog,
         )
         for name, receiver in config.alarms.items()
     }
 
 
+def confirmed_at(config: Config) -> Mapping[str, str | None]:
+    """By sender: where it is called back."""
+    return {name: receiver.confirm_at for name, receiver in config.alarms.items()}
+
+
 def pulls(receiver: AlarmReceiver) -> tuple[Pull, ...]:
-    return cast("tuple[Pull, ...]", receiver.pulls)
+    return cast("tuple[Pull, ...]", tuple(receiver.pulls.values()))
 
 
 def watchers(config: Config) -> Mapping[str, Watcher]:

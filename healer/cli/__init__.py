@@ -101,7 +101,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
     incidents.add_argument("--all", action="store_true", help="closed ones too")
     show = _asking(words, "show", "show:show", "the whole story of one incident")
     show.add_argument("incident", metavar="INCIDENT", help=INCIDENT)
-    _asking(words, "alarms", "ask:alarms", "the alarms that came, and what became of them")
+    _about_alarms(_asking(words, "alarms", "ask:alarms", "the alarms that came, and what became of them"))
 
     heal = _asking(words, "heal", "ask:heal", "heal one resource now")
     heal.add_argument("stack", metavar="STACK", help="the name or id of a root stack")
@@ -129,6 +129,33 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
     _configured(release_all)
     _as_json(release_all)
     return parser, words.choices
+
+
+def _about_alarms(alarms: argparse.ArgumentParser) -> None:
+    """Without a word of its own it lists."""
+    words = alarms.add_subparsers(title="with a body in a file", metavar="WORD")
+    sent = _word(words, "send", "alarms:send", "post a body to the running daemon, as its sender would")
+    sent.add_argument(
+        "--port", type=int, metavar="PORT", help="where the daemon listens; default: the configuration's"
+    )
+    tried = _word(
+        words, "test", "alarms:test", "say what a body would mean, without a daemon; nothing is done"
+    )
+    for word in (sent, tried):
+        word.add_argument(
+            "file", metavar="FILE", help="what the sender would post; - reads it from standard input"
+        )
+        word.add_argument("--source", metavar="NAME", help="which of the configured sources it is from")
+        word.add_argument("--query", default="", metavar="TEXT", help="what stands behind the ? of the URL")
+        word.add_argument(
+            "--header",
+            action="append",
+            default=[],
+            metavar="'NAME: VALUE'",
+            help="one more header; may be repeated",
+        )
+        _configured(word)
+        _as_json(word)
 
 
 class _Words(Protocol):

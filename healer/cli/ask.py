@@ -126,7 +126,7 @@ def alarms(client: Client, options: argparse.Namespace) -> int:
             one["labels"].get("alertname", one["key"]),
             one["status"],
             one["outcome"] or "waiting",
-            one["detail"] or ("until its cloud can be read" if not one["outcome"] else ""),
+            _became(one),
         )
         for one in answer["alarms"]
     ]
@@ -135,6 +135,16 @@ def alarms(client: Client, options: argparse.Namespace) -> int:
     else:
         say("No alarm came.")
     return 0
+
+
+def _became(one: Mapping[str, Any]) -> str:
+    """Of what nobody understood, the labels show what is missing, or what is called otherwise here."""
+    if not one["outcome"]:
+        return "until its cloud can be read"
+    if one["outcome"] != "unmatched":
+        return one["detail"] or ""
+    labels = ", ".join(f"{name}={value}" for name, value in sorted(one["labels"].items()))
+    return f"{one['detail']}; its labels: {labels or 'none'}"
 
 
 def heal(client: Client, options: argparse.Namespace) -> int:

@@ -9,7 +9,8 @@ from os import PathLike
 
 from healer.config.load import Config, gather
 from healer.config.stacks import stack_problems
-from healer.documents import Document, DocumentError, Problem
+from healer.documents import Document, DocumentError, KeyPath, Problem
+from healer.plugins import Plugin
 from healer.ports import Checkable
 
 
@@ -54,11 +55,19 @@ def load(path: str | PathLike[str]) -> Config:
 
 
 def _objections(document: Document, config: Config) -> Iterator[Problem]:
-    """What an engine knows to be wrong with its own options."""
-    for name, cloud in config.clouds.items():
-        if isinstance(cloud.plugin, Checkable):
-            for option, why in cloud.plugin.objections().items():
-                yield document.problem(("clouds", name, option), why)
+    """What a plug-in knows to be wrong with its own options."""
+    plugins: list[tuple[KeyPath, Plugin]] = [
+        (("clouds", name), cloud.plugin) for name, cloud in config.clouds.items()
+    ]
+    for name, receiver in config.alarms.items():
+        plugins += [
+            (("alarms", name, "auth", way), plugin) for way, plugin in receiver.authentication.items()
+        ]
+        plugins += [(("alarms", name, "pull", way), plugin) for way, plugin in receiver.pulls.items()]
+    for at, plugin in plugins:
+        if isinstance(plugin, Checkable):
+            for option, why in plugin.objections().items():
+                yield document.problem((*at, option), why)
 
 
 def _doubts(document: Document, config: Config) -> Iterator[Problem]:

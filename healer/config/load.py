@@ -47,10 +47,11 @@ class Cloud:
 @dataclass(frozen=True, slots=True)
 class AlarmReceiver:
     plugin: Plugin
-    authentication: tuple[Plugin, ...]
+    authentication: Mapping[str, Plugin]
     """None at all takes alarms from everybody who can connect."""
     watchdog: str
-    pulls: tuple[Plugin, ...]
+    confirm_at: str | None
+    pulls: Mapping[str, Plugin]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +134,12 @@ def _plugins(
 
     def several(
         at: KeyPath, key: str, folder: str, wanted: Mapping[str, Mapping[str, Any]]
-    ) -> Iterator[Plugin]:
+    ) -> Iterator[tuple[str, Plugin]]:
         for name, options in wanted.items():
             here = (*at, key, name)
             built = shelf.build(document, here, Named(folder, name, here), options)
             if isinstance(built, Plugin):
-                yield built
+                yield name, built
             else:
                 found.extend(built)
 
@@ -154,9 +155,10 @@ def _plugins(
         if plugin := build(at, alarm, kind):
             alarms[name] = AlarmReceiver(
                 plugin,
-                tuple(several(at, "auth", "authentication", alarm.auth)),
+                dict(several(at, "auth", "authentication", alarm.auth)),
                 alarm.watchdog,
-                tuple(several(at, "pull", "pulls", alarm.pull)),
+                alarm.confirm_at,
+                dict(several(at, "pull", "pulls", alarm.pull)),
             )
     for name, notifier in settings.notifiers.items():
         at = ("notifiers", name)

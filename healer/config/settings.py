@@ -93,6 +93,8 @@ class AlarmSection(Section):
     watchdog: str = "Watchdog"
     """The `alertname` of an alert that always fires. It is no alarm: when it came last is a metric, and an alarm path
     that has gone deaf is known by it. Empty: there is none."""
+    confirm_at: Text | None = None
+    """URL of a sender that asks to be confirmed before it sends (Zaqar): only there is it called back."""
     pull: Mapping[Text, Mapping[str, Any]] = Field(default_factory=dict)
     """Where alarms are read as well, at the start and from time to time: files of `healer/pulls`, each with its
     options."""

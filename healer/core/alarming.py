@@ -28,6 +28,10 @@ def alarmed(turn: Turn, alarm: Alarm) -> None:
     state = turn.state
     state.alarms[alarm.identity] = alarm
     found = resolve(state.snapshots, alarm.selector, state.replaced())
+    if alarm.is_over and not isinstance(found, Found) and (raised := _raised(turn, alarm)):
+        # It names what was healed away, or nothing at all, and still is the word that its sender takes back.
+        _settle(turn, alarm, [_match(turn, alarm, target, None) for target in raised])
+        return
     if state.unreachable and not isinstance(found, Found):
         return  # It may mean what cannot be read yet: it is asked again with the next listing.
     match found:
@@ -36,9 +40,6 @@ def alarmed(turn: Turn, alarm: Alarm) -> None:
         case Ambiguous(candidates):
             names = ", ".join(str(target) for target in candidates)
             turn.settle(alarm.identity, AlarmOutcome.AMBIGUOUS, f"it may mean {names}")
-        case Stale(target) if alarm.is_over and _source(alarm) in state.tracks.get(target, {}):
-            # It names what was healed away, and still is the word that whoever raised it takes back.
-            _settle(turn, alarm, [_match(turn, alarm, target, None)])
         case Stale(target):
             turn.settle(
                 alarm.identity, AlarmOutcome.STALE, f"it is about an earlier {target}, which was replaced"
@@ -48,6 +49,12 @@ def alarmed(turn: Turn, alarm: Alarm) -> None:
             _settle(turn, alarm, [_match(turn, alarm, target, physical_id) for target in targets])
         case _:
             assert_never(found)
+
+
+def _raised(turn: Turn, alarm: Alarm) -> list[Target]:
+    """What this alarm was raised about."""
+    source = _source(alarm)
+    return [target for target, tracks in turn.state.tracks.items() if source in tracks]
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,7 +190,9 @@ async def _must_be_admitted(source: Source, delivery: Delivery) -> None:
         except EngineError as error:
             unknown = error
     if unknown is not None:
-        raise RefusedError(503, "cannot_tell", unknown.detail) from unknown
+        # Why is for the operator alone: there may be names and addresses of the cloud in it.
+        log.warning("alarms.unauthenticated", source=delivery.source, why=unknown.detail)
+        raise RefusedError(503, "cannot_tell", "who it is cannot be told now") from unknown
     if source.authentication:
         raise RefusedError(401, "unauthorized", "the sender must show who it is, and this does not")
 

@@ -73,7 +73,12 @@ async def plain_errors(request: web.Request, handler: Any) -> web.StreamResponse
     except RefusedError as refused:
         return answer({"error": refused.error}, refused.status)
     except web.HTTPException as error:
-        return _refusal(error.status, error.reason.lower().replace(" ", "_"), error.reason, **_allowed(error))
+        refusal = _refusal(
+            error.status, error.reason.lower().replace(" ", "_"), error.reason, **_allowed(error)
+        )
+        if "Allow" in error.headers:
+            refusal.headers["Allow"] = error.headers["Allow"]
+        return refusal
     except web.RequestPayloadError as error:
         return _refusal(400, "bad_request", f"the body is not what its head says: {error}")
     except StoreError as error:

@@ -146,8 +146,8 @@ def test_everything_that_is_configured_comes_as_plain_values() -> None:
         "mine": ("heat", timedelta(seconds=90)),
     }
     assert config.clouds["here"].plugin.model_dump()["stacks"] == {"shop": DATA / "stacks/shop.yaml"}
-    [way] = config.alarms["alertmanager"].authentication
-    assert way.model_dump()["token_files"] == (DATA / "token",)
+    ways = config.alarms["alertmanager"].authentication
+    assert ways["bearer"].model_dump()["token_files"] == (DATA / "token",)
     assert list(config.notifiers) == ["ops"]
     assert {loaded.policy.name: (Path(loaded.file).name, loaded.line) for loaded in config.policies} == {
         "least": ("good-policy-least.yaml", 2),

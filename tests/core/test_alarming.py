@@ -315,3 +315,15 @@ def test_an_alarm_about_a_host_on_which_somebody_looks_after_one_thing_is_about_
     [told] = [change for change in driven.changes if isinstance(change, AlarmSettled)]
     assert (told.outcome, told.detail) == (AlarmOutcome.MATCHED, "shop/db")
     assert told.incident == incident(driven).id
+
+
+def test_an_alarm_that_names_nothing_when_it_is_over_is_taken_back_wherever_it_was_raised() -> None:
+    """A load balancer names the members that fail, and when none does any more, only itself."""
+    driven = Driven(OBSERVE)
+    raised = [Selector(stack="shop", resource=path) for path in ("db", "web")]
+    for number, selector in enumerate(raised):
+        at = driven.now + timedelta(microseconds=number)
+        driven.happen(Alarmed((Alarm("am", "lb", AlarmStatus.FIRING, at, at, selector),)))
+    driven.happen(Alarmed((Alarm("am", "lb", AlarmStatus.CLEARED, driven.now, driven.now, Selector()),)))
+    assert settled(driven) == [AlarmOutcome.MATCHED] * 3
+    assert not driven.state.incidents

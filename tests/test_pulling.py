@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import ClassVar
+
+import pytest
+from structlog.testing import capture_logs
+
+from healer.core.model import Alarm, AlarmStatus, Selector
+from healer.core.step import Failure
+from healer.ports import Batch, EngineError, StoreError
+from healer.pulling import Pulling
+from tests.virtual_time import virtually
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+ONE = Alarm("here", "k", AlarmStatus.FIRING, NOW, NOW, Selector())
+SILENT = EngineError(Failure.UNREACHABLE, "no answer")
+
+
+@dataclass
+class Queue:
+    """Gives what is in it, and forgets that only when told."""
+
+    every: ClassVar[timedelta] = timedelta(seconds=60)
+    gives: list[Batch | Exception] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
+
+    async def pull(self, source: str, now: datetime) -> Batch:
+        self.told.append(f"pull {source} {now:%H:%M}")
+        given = self.gives.pop(0) if self.gives else Batch(())
+        if isinstance(given, Exception):
+            raise given
+        return given
+
+    async def stored(self) -> None:
+        self.told.append("stored")
+
+    async def close(self) -> None:
+        self.told.append("closed")
+
+
+@dataclass
+class Shelf:
+    full: bool = False
+    kept: list[Alarm] = field(default_factory=list)
+    counted: list[tuple[str, tuple[bool, ...]]] = field(default_factory=list)
+
+    async def accept(self, alarms: tuple[Alarm, ...]) -> tuple[bool, ...]:
+        if self.full:
+            raise StoreError("the disk is full")
+        self.kept += alarms
+        return tuple(True for _ in alarms)
+
+    def received(self, source: str, batch: Batch, new: tuple[bool, ...]) -> None:
+        assert len(batch.alarms) == len(new)
+        self.counted.append((source, new))
+
+
+def reader(queue: Queue, shelf: Shelf) -> Pulling:
+    return Pulling("here", queue, shelf.accept, lambda: NOW, shelf.received)
+
+
+async def test_what_is_read_is_stored_before_its_sender_may_forget_it() -> None:
+    queue, shelf = Queue([Batch((ONE,))]), Shelf()
+    await reader(queue, shelf).read()
+    assert shelf.kept == [ONE]
+    assert shelf.counted == [("here", (True,))]
+    assert queue.told == ["pull here 00:00", "stored"]
+
+
+async def test_what_could_not_be_stored_is_not_forgotten() -> None:
+    queue, shelf = Queue([Batch((ONE,))]), Shelf(full=True)
+    with capture_logs() as logs:
+        await reader(queue, shelf).read()
+    assert queue.told == ["pull here 00:00"]
+    assert logs[0]["why"] == "what it gave could not be stored: the disk is full"
+
+
+@pytest.mark.parametrize("error", [SILENT, KeyError("x")])
+async def test_that_it_cannot_be_read_is_said_once_and_so_is_that_it_can_again(error: Exception) -> None:
+    queue, shelf = Queue([error, error, Batch(()), Batch(())]), Shelf()
+    one = reader(queue, shelf)
+    with capture_logs() as logs:
+        for _ in range(4):
+            await one.read()
+    told = [line["event"] for line in logs if line["event"] != "alarms.broke"]
+    assert told == ["alarms.unreadable", "alarms.read"]
+    assert shelf.counted == [("here", ()), ("here", ())]
+
+
+def test_it_is_read_at_once_and_then_as_often_as_it_says_until_the_daemon_stops() -> None:
+    async def scenario() -> None:
+        queue = Queue()
+        task = asyncio.get_running_loop().create_task(reader(queue, Shelf()).run())
+        await asyncio.sleep(150)
+        task.cancel()
+        await asyncio.wait([task])
+        assert queue.told == ["pull here 00:00", "stored"] * 3 + ["closed"]
+
+    virtually(scenario())
