@@ -25,7 +25,6 @@ from healer.core.kernel import Decision, Kernel
 from healer.core.model import Observation
 from healer.folding import Folding
 from healer.ports import ConfigError, HealerError, PolicyRevision, StoreError, Write
-from healer.pulling import Pulling
 from healer.receiver import alarms, api, servers, views
 from healer.receiver.peers import Rights
 from healer.runner import Runner
@@ -167,16 +166,16 @@ class App:
         for name, cloud in self._config.clouds.items():
             survey = Survey(name, self._engines[name], cloud.refresh, watchers, self._runner.feed)
             self._in_background(survey.run(), f"survey of {name}")
+        await self._runner.decide(happened.Stopped(self._stop_file.why()))
+        self._in_background(self._stop_file.watch(self._runner.feed), "stop file")
         await self._runner.decide(happened.Started())
         self._in_background(self._keep_house(), "housekeeping")
         calendar = Calendar(self.spawn)
         calendar.daily("pruning of the journal", PRUNED_AT, self._prune)
         self._exit.push_async_callback(calendar.stop)
         calendar.start()
-        for name, receiver in self._config.alarms.items():
-            for pull in assembly.pulls(receiver):
-                reader = Pulling(name, pull, self._runner.accept, self._clock.now, self._telemetry.received)
-                self._in_background(reader.run(), f"reading of alarms from {name}")
+        for pulling in assembly.pullings(self._config, self._runner, self._clock, self._telemetry):
+            self._in_background(pulling.run(), f"reading of alarms from {pulling.source}")
         if (every := systemd.watchdog_interval()) is not None:
             self._in_background(self._say_alive(every), "watchdog")
 

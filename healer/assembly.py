@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import cast
 
-from healer.config.load import AlarmReceiver, Config
+from healer.config.load import Config
 from healer.core.inventory import Watched
 from healer.core.repair import Recipe
 from healer.plugins import find, names
@@ -21,8 +21,11 @@ from healer.ports import (
     Pull,
     Watcher,
 )
+from healer.pulling import Pulling
 from healer.receiver.alarms import Source
+from healer.runner import Runner
 from healer.scheduler import Assignment, subject_of
+from healer.telemetry import Telemetry
 
 
 def engines(config: Config, clock: Clock, *, creates: bool = True) -> Mapping[str, Engine]:
@@ -59,8 +62,13 @@ def confirmed_at(config: Config) -> Mapping[str, str | None]:
     return {name: receiver.confirm_at for name, receiver in config.alarms.items()}
 
 
-def pulls(receiver: AlarmReceiver) -> tuple[Pull, ...]:
-    return cast("tuple[Pull, ...]", tuple(receiver.pulls.values()))
+def pullings(config: Config, runner: Runner, clock: Clock, telemetry: Telemetry) -> list[Pulling]:
+    """What reads alarms at their sender; none is begun."""
+    return [
+        Pulling(name, cast("Pull", plugin), runner.accept, clock.now, telemetry.received)
+        for name, receiver in config.alarms.items()
+        for plugin in receiver.pulls.values()
+    ]
 
 
 def watchers(config: Config) -> Mapping[str, Watcher]:

@@ -7,9 +7,8 @@ import json
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
-from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -19,9 +18,6 @@ from healer.cli import main
 from healer.client import NoDaemonError
 from healer.clock import BootClock
 from healer.config.check import load
-from healer.core import progress
-from healer.core.incident import Refusal
-from healer.core.step import Failure
 from tests.daemon.houses import Empty, Inside, inside, kill
 
 Furnish = Callable[..., Awaitable[Empty]]
@@ -93,10 +89,8 @@ async def test_its_health_and_metrics_are_served_for_others(furnish: Furnish) ->
 
 
 async def test_with_a_stop_file_nothing_is_called_and_without_it_what_was_held_is_healed(
-    furnish: Furnish, monkeypatch: pytest.MonkeyPatch
+    furnish: Furnish,
 ) -> None:
-    again_soon = (Refusal.STOPPED, timedelta(milliseconds=300))
-    monkeypatch.setitem(cast("dict[Any, Any]", progress.WITHDRAWN), Failure.STOPPED, again_soon)
     house = await furnish(policy={"detect": {"settle_for": "1s"}})
     stop = house.folder / "state" / "STOP"
     async with inside(house) as daemon:

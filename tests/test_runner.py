@@ -278,7 +278,7 @@ def test_while_the_store_refuses_the_queue_does_not_fill_the_memory_and_loses_no
 
 
 def test_every_event_that_is_fed_is_known_to_be_told_again_or_not() -> None:
-    by_a_person = {"Requested", "Paused", "Unpaused", "PoliciesLoaded"}
+    by_a_person = {"Requested", "Paused", "Unpaused", "Stopped", "PoliciesLoaded"}
     known = {type(event).__name__ for event in (*TOLD_AGAIN, *TOLD_ONCE)}
     assert {kind.__name__ for kind in get_args(Event)} == known | by_a_person
 

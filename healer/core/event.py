@@ -86,6 +86,14 @@ class Unpaused:
 
 
 @dataclass(frozen=True, slots=True)
+class Stopped:
+    """The stop file is there, or is not any more. Before each call it is looked for anew; this says it beforehand."""
+
+    why: str | None
+    """Why nothing may be touched; None: it may again."""
+
+
+@dataclass(frozen=True, slots=True)
 class Released:
     """A person lets go of an incident that waits or is exhausted."""
 
@@ -126,6 +134,7 @@ Event = (
     | Requested
     | Paused
     | Unpaused
+    | Stopped
     | Released
     | Reported
     | Resumed

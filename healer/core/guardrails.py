@@ -104,6 +104,11 @@ def pause_on(state: State, incident: Incident, now: datetime) -> Refused | None:
     return None
 
 
+def _stopped(case: Case) -> Refused | None:
+    why = case.state.stopped
+    return case.refused(Refusal.STOPPED, why, LATER) if why is not None else None
+
+
 def _policy(case: Case) -> Refused | None:
     if case.recipe.steps and (case.policy is not None or case.incident.request is not None):
         return None
@@ -270,6 +275,7 @@ def _mode(case: Case) -> Refused | None:
 
 
 GATES: tuple[Gate, ...] = (
+    Gate(Refusal.STOPPED, _stopped),
     Gate(Refusal.PAUSED, lambda case: pause_on(case.state, case.incident, case.now), always=True),
     Gate(Refusal.NO_POLICY, _policy, always=True),
     Gate(Refusal.CONTESTED, _contested, always=True),

@@ -81,6 +81,8 @@ class Kernel:
                 turn.changes.append(PauseChanged(turn.now, pause))
             case happened.Unpaused(identifier, who):
                 self._unpaused(turn, identifier, who)
+            case happened.Stopped(why):
+                self._stopped(turn, why)
             case happened.Released(identifier, who):
                 incident = state.incidents.get(identifier)
                 if incident is not None and incident.state is not IncidentState.REMEDIATING:
@@ -107,20 +109,27 @@ class Kernel:
             else:
                 turn.reconsider(incident.target.root)
 
+    def _stopped(self, turn: Turn, why: str | None) -> None:
+        before, self.state.stopped = self.state.stopped, why
+        if before is not None and why is None:
+            self._go_on(turn, Refusal.STOPPED)
+
+    def _go_on(self, turn: Turn, *refusals: Refusal) -> None:
+        for root in {incident.target.root for incident in self.state.incidents.values()}:
+            turn.reconsider(root, *refusals)
+
     def _unpaused(self, turn: Turn, identifier: str, who: str) -> None:
         pause = self.state.pauses.pop(identifier, None)
         if pause is None:
             return
         turn.changes.append(PauseChanged(turn.now, pause, lifted_by=who))
-        for root in {incident.target.root for incident in self.state.incidents.values()}:
-            turn.reconsider(root, Refusal.PAUSED, Refusal.STOPPED)
+        self._go_on(turn, Refusal.PAUSED, Refusal.STOPPED)
 
     def _load(self, turn: Turn, loaded: happened.PoliciesLoaded) -> None:
         self.state.policies = loaded.policies
         self._recipes = turn.recipes = loaded.recipes
         sighting.reassign(turn)
-        for root in {incident.target.root for incident in self.state.incidents.values()}:
-            turn.reconsider(root, *Refusal)
+        self._go_on(turn, *Refusal)
 
     def _started(self, turn: Turn) -> None:
         """What was out when the last daemon ended is looked at before anything else is done."""

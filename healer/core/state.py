@@ -31,6 +31,8 @@ class State:
     snapshots: dict[Root, Snapshot] = field(default_factory=dict)
     owners: dict[Target, Owned | Contested] = field(default_factory=dict)
     """Worked out anew with every snapshot and every set of policies."""
+    stopped: str | None = None
+    """Why nothing may be touched at all; None where it may."""
     unreachable: dict[str, str] = field(default_factory=dict)
     """Cloud → why it cannot be read. A cloud that was not read yet is here from the start."""
     tracks: dict[Target, dict[str, Track]] = field(default_factory=dict)

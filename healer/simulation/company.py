@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from healer.core.change import Pause
-from healer.core.event import Paused, Unpaused
+from healer.core.event import Paused, Stopped, Unpaused
 from healer.engines.simulated.trouble import Misbehaviour
 from healer.simulation.daemon import CLOUD
 from healer.simulation.house import House
@@ -59,12 +59,19 @@ def stop(house: House) -> None:
     seconds = house.random.uniform(5, 60)
     house.note(f"the stop file is there for {seconds:.0f} s")
     house.around.stop_file = "STOP is there"
+    house.agenda.after(house.random.uniform(0, 1), lambda: tell(house))
     house.invariants.stopped_since = house.invariants.stopped_since or house.clock.at
     house.agenda.after(seconds, lambda: go(house))
 
 
 def go(house: House) -> None:
     house.around.stop_file = house.invariants.stopped_since = None
+    house.agenda.after(house.random.uniform(0, 1), lambda: tell(house))
+
+
+def tell(house: House) -> None:
+    """The daemon looks for it every second."""
+    house.daemon.feed(Stopped(house.around.stop_file))
 
 
 def suspend(house: House) -> None:

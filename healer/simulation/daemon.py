@@ -16,6 +16,7 @@ from healer.core.event import (
     Resumed,
     Snapped,
     Started,
+    Stopped,
     Unreachable,
     Woken,
 )
@@ -79,6 +80,7 @@ class Daemon:
         self.alive = True
         self.feed(PoliciesLoaded(around.policies, RECIPES))
         self.feed(Unreachable(CLOUD, "it has not been read yet"))
+        self.feed(Stopped(around.stop_file))
         self.feed(Started())
         if not self.alive:
             return

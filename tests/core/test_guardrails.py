@@ -7,8 +7,17 @@ from datetime import timedelta
 
 import pytest
 
-from healer.core.change import Pause
-from healer.core.event import Listed, Observed, Paused, PoliciesLoaded, Requested, Unpaused, Unreachable
+from healer.core.change import IncidentChanged, Pause
+from healer.core.event import (
+    Listed,
+    Observed,
+    Paused,
+    PoliciesLoaded,
+    Requested,
+    Stopped,
+    Unpaused,
+    Unreachable,
+)
 from healer.core.guardrails import GATES, Stage
 from healer.core.incident import IncidentState, Refusal
 from healer.core.model import Effect, Health, Observation, Reference, StackState, Symptom, Target
@@ -438,3 +447,20 @@ def test_where_more_attempts_were_made_than_are_allowed_by_now_the_time_is_that_
     assert found.refusal is not None
     _, second = sorted(attempt.began_at for attempt in driven.state.attempts.values())
     assert found.refusal.look_again == second + timedelta(minutes=10)
+
+
+def test_while_the_stop_file_is_there_nothing_is_begun_not_even_for_a_person_and_then_it_is() -> None:
+    driven = Driven()
+    driven.happen(Stopped("STOP is there"))
+    failing(driven)
+    assert refusal(driven) == (Refusal.STOPPED, "STOP is there")
+    driven.happen(Requested(Target(SHOP, "db"), "anna", "now"))
+    driven.pass_time(60)
+    assert refusal(driven) == (Refusal.STOPPED, "STOP is there")
+    assert not driven.out
+    held = [c for c in driven.changes if isinstance(c, IncidentChanged) and c.kind == "held"]
+    assert len(held) == 2, "each look again is told anew, and not only the demand"
+    driven.happen(Stopped(None))
+    assert driven.out
+    driven.happen(Stopped(None))  # Twice is once.
+    assert len(driven.out) == 1
