@@ -13,7 +13,17 @@ from pydantic import BaseModel, ConfigDict
 
 from healer.ports import PluginError
 
-FOLDERS = ("probes", "watchers", "alarms", "authentication", "pulls", "actions", "engines", "stores", "notifiers")
+FOLDERS = (
+    "probes",
+    "watchers",
+    "alarms",
+    "authentication",
+    "pulls",
+    "actions",
+    "engines",
+    "stores",
+    "notifiers",
+)
 
 
 class Plugin(BaseModel):

@@ -51,7 +51,10 @@ class Block:
             "policy": "policy",
             "template": "heat_template_version",
             "alertmanager": "receivers",
+            "prometheus": "alerting",
         }
+        if keys == {"alarms"}:
+            return "senders"
         found = [kind for kind, key in claims.items() if key in keys]
         assert len(found) == 1, f"{self}: claims to be {found}"
         return found[0]
@@ -90,6 +93,24 @@ def test_a_configuration_that_is_shown_can_be_used(tmp_path: Path, block: Block)
     text, replaced = re.subn(r"/etc/healer/credentials/\w+", str(tmp_path / "token"), block.text)
     assert replaced
     assert problems(tmp_path, text) == ()
+
+
+@of("senders")
+def test_senders_that_are_shown_can_be_used(tmp_path: Path, block: Block) -> None:
+    (tmp_path / "token").write_text("a-token")
+    text = re.sub(r"/etc/healer/credentials/\w+", str(tmp_path / "token"), block.text)
+    assert problems(tmp_path, f"version: 1\nclouds: {{here: {{engine: local, stacks: {{}}}}}}\n{text}") == ()
+
+
+@pytest.mark.debian("prometheus")
+@of("prometheus")
+def test_what_is_shown_for_prometheus_is_taken_by_it(tmp_path: Path, block: Block) -> None:
+    file = tmp_path / "prometheus.yaml"
+    file.write_text(block.text)
+    done = subprocess.run(
+        ["promtool", "check", "config", str(file)], capture_output=True, text=True, check=False, timeout=30
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.usefixtures("known_clouds")
@@ -137,9 +158,9 @@ def test_the_readme_names_every_word_and_no_other(capsys: pytest.CaptureFixture[
 
 def test_every_option_that_the_readme_names_exists(capsys: pytest.CaptureFixture[str]) -> None:
     known = ""
-    for word in words(capsys):
+    for word in (*words(capsys), "alarms send"):
         with pytest.raises(SystemExit):
-            main([word, "--help"])
+            main([*word.split(), "--help"])
         known += capsys.readouterr().out
     for option in set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", TEXT)):
         assert re.search(rf"{option}\b", known), option

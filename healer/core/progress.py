@@ -217,7 +217,8 @@ def _untouched(turn: Turn, repair: Repair, failure: Failure) -> Repair:
 def woken(turn: Turn, repair: Repair) -> None:
     """A step that was put off is due again, or out of time."""
     if turn.now >= repair.deadline and repair.expires:
-        failed(turn, repair, Failed(Failure.EXPIRED, f"out of time at {repair.step}: {repair.progress}"))
+        so_far = f": {repair.progress}" if repair.progress else ""
+        failed(turn, repair, Failed(Failure.EXPIRED, f"out of time at {repair.step}{so_far}"))
         return
     resume(turn, begin(repair, repair.step))
 

@@ -47,7 +47,7 @@ def review(turn: Turn, incident: Incident) -> None:
         return
     deadline = incident.deadline or turn.now
     if turn.now >= deadline:
-        climb(turn, incident, f"it was not seen healthy within {settings.verify.within}")
+        climb(turn, incident, f"it was not seen healthy within {settings.verify.within.total_seconds():g} s")
         return
     wake = min(deadline, since + settings.verify.stable_for) if since else deadline
     turn.wake_incident(incident, wake)

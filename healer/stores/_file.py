@@ -95,7 +95,8 @@ def _make(path: Path) -> None:
     log = path.with_name(f"{path.name}-wal")
     if log.exists():
         raise ValueError(
-            f"it is missing, and {log.name} beside it shows that there was one: put it back first"
+            f"it is missing, and {log.name} beside it shows that there was one: put it back,"
+            f" or move {log.name} away to begin anew"
         )
     new = path.with_name(f"{path.name}-new")
     for leftover in path.parent.glob(f"{new.name}*"):

@@ -19,6 +19,7 @@ PAYLOADS = Path(__file__).parents[1] / "payloads"
 NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
 UNTIMED: dict[str, str] = {
     "aodh": "a change of state is as old as its telling; events and repeats are known again",
+    "zaqar": "a message has no id and no time that a subscription would tell",
 }
 """Sources whose bodies hold no time, so that a delivery that comes twice cannot be told from a second alarm."""
 

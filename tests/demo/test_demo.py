@@ -179,7 +179,9 @@ class Terminal:
         self.code: int | None = None
         pid, self._descriptor = pty.fork()
         if pid == 0:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)  # whoever runs the tests in the background ignores it
+            signal.signal(
+                signal.SIGINT, signal.SIG_DFL
+            )  # whoever runs the tests in the background ignores it
             os.execve(sys.executable, command(*arguments), environment(folder))  # noqa: S606 - no shell is wanted
         self._pid = pid
 
