@@ -12,6 +12,7 @@ from healer.core.policy import Mode
 from healer.core.step import Failure
 from healer.telemetry import DUPLICATE, REJECTED, SUCCEEDED, UNREADABLE
 from healer.telemetry.metrics import Metrics
+from healer.telemetry.phases import Phase
 
 PAGE = Path(__file__).parents[1] / "docs" / "metrics.md"
 BEGINS = "<!-- The tables below are made from the code; tests/metrics.py writes them. -->"
@@ -20,6 +21,7 @@ VALUES: dict[str, Iterable[str]] = {
     "healer_stack_resources{state}": (*Health, "healing"),
     "healer_incidents_open{state}": [one for one in IncidentState if one is not IncidentState.CLOSED],
     "healer_heals_total{outcome}, healer_heal_duration_seconds{outcome}": Outcome,
+    "healer_phase_duration_seconds{phase}": Phase,
     "healer_heals_suppressed_total{reason}": Refusal,
     "healer_remediations_total{outcome}": (SUCCEEDED, *Failure),
     "healer_alarms_received_total{status}": (*AlarmStatus, UNREADABLE),

@@ -22,6 +22,7 @@ from healer.core.step import Failure
 from healer.ports import Batch, Clock
 from healer.telemetry import lines
 from healer.telemetry.metrics import Metrics, begin, show
+from healer.telemetry.phases import Phase, Phases
 
 log = structlog.get_logger("healer")
 
@@ -39,6 +40,7 @@ class Telemetry:
         """`clouds` and `sources`: the names that the configuration gives to clouds and alarm sources."""
         self.metrics = Metrics()
         self._clock = clock
+        self._phases = Phases()
         self._clouds = tuple(clouds)
         self._rendering = asyncio.Lock()
         self._skipped_before = 0
@@ -59,6 +61,7 @@ class Telemetry:
                 names = [policy.name for policy in policies]
                 begin(metrics.heals, self._clouds, names, Outcome)
                 begin(metrics.suppressed, names, Refusal)
+                begin(metrics.phases, names, Phase)
                 begin(metrics.remediations, self._clouds, recipes, (SUCCEEDED, *Failure))
             case _:
                 pass  # The others tell by what they change.
@@ -84,6 +87,9 @@ class Telemetry:
     def _count_incident(self, change: IncidentChanged) -> None:
         incident = change.incident
         policy = incident.policy or "none"
+        if ended := self._phases.changed(change):
+            phase, lasted = ended
+            self.metrics.phases.labels(policy, phase).observe(lasted, {"incident": incident.id})
         if change.kind in {"held", "would_heal"} and incident.refusal:
             self.metrics.suppressed.labels(policy, incident.refusal.reason).inc()
         if incident.outcome is not None:
@@ -120,6 +126,7 @@ class Telemetry:
 
     def looked(self, seen: Observation, seconds: float) -> None:
         """One look of a probe, which took so long."""
+        self._phases.looked(seen)
         kind = seen.source.split(":")[1]
         self.metrics.probes.labels(seen.target.root.cloud, kind, seen.health).inc()
         self.metrics.probe_duration.labels(kind).observe(seconds)

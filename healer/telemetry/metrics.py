@@ -15,6 +15,8 @@ from prometheus_client.openmetrics import exposition as openmetrics
 
 from healer import __version__
 
+PHASE_S = (0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
+"""Buckets in seconds: from a decision that waits for nothing to an update of a large stack."""
 HEAL_S = (5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 """Buckets in seconds: from a restarted process to a stack of a thousand resources."""
 DELIVERY_S = (0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 600, 1800)
@@ -73,6 +75,13 @@ class Metrics:
             HEAL_S,
             "policy",
             "outcome",
+        )
+        self.phases = histogram(
+            "healer_phase_duration_seconds",
+            "How long noticing, deciding, acting and verifying took, each time that one of them ended.",
+            PHASE_S,
+            "policy",
+            "phase",
         )
         self.suppressed = counter("healer_heals_suppressed", "Times that a gate refused.", "policy", "reason")
         self.remediations = counter(

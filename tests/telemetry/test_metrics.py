@@ -48,6 +48,7 @@ def test_labels_are_never_ids_and_never_what_a_sender_wrote() -> None:
         "code",
         "mode",
         "outcome",
+        "phase",
         "policy",
         "probe_type",
         "python_version",

@@ -322,3 +322,14 @@ def test_what_is_carried_out_is_told_to_who_looks_closely() -> None:
             "log_level": "debug",
         }
     ]
+
+
+def test_each_phase_is_counted_for_its_policy_and_shown_before_the_first() -> None:
+    to = telemetry()
+    tell(to, event=PoliciesLoaded((POLICY,), {"replace": REPLACE}))
+    assert value(to, "healer_phase_duration_seconds_count", policy=POLICY.name, phase="acting") == 0
+    to.looked(Observation(incident(1).target, PROBE, Health.UNHEALTHY, Symptom.REFUSED, START), 0.01)
+    tell(to, told(incident(1), "opened", 4))
+    tell(to, told(incident(1, state=IncidentState.REMEDIATING), "admitted", 6))
+    for phase, seconds in (("noticing", 4), ("deciding", 2)):
+        assert value(to, "healer_phase_duration_seconds_sum", policy="tiers", phase=phase) == seconds
