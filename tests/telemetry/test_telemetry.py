@@ -22,7 +22,7 @@ from healer.core.turn import Perform
 from healer.ports import Batch, Rejected
 from healer.telemetry import Telemetry
 from tests.core.driven import NOTIFY, POLICY, PROBE, REPLACE, SHOP, START, Driven, shop
-from tests.stores.samples import alarm, attempt, closed, incident, pause, repair, stepped, told, ulid
+from tests.stores.samples import alarm, at, attempt, closed, incident, pause, repair, stepped, told, ulid
 
 DB = Target(SHOP, "db")
 
@@ -328,7 +328,7 @@ def test_each_phase_is_counted_for_its_policy_and_shown_before_the_first() -> No
     to = telemetry()
     tell(to, event=PoliciesLoaded((POLICY,), {"replace": REPLACE}))
     assert value(to, "healer_phase_duration_seconds_count", policy=POLICY.name, phase="acting") == 0
-    to.looked(Observation(incident(1).target, PROBE, Health.UNHEALTHY, Symptom.REFUSED, START), 0.01)
+    to.looked(Observation(incident(1).target, PROBE, Health.UNHEALTHY, Symptom.REFUSED, at(0)), 0.01)
     tell(to, told(incident(1), "opened", 4))
     tell(to, told(incident(1, state=IncidentState.REMEDIATING), "admitted", 6))
     for phase, seconds in (("noticing", 4), ("deciding", 2)):
