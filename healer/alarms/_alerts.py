@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
+from healer.alarms import _bodies
 from healer.alarms._naming import Naming, clean, text
 from healer.core.model import Alarm, AlarmStatus
+from healer.ports import AlarmError, Batch, Rejected
 
 EXPIRES_AFTER = timedelta(hours=25)
 """Longer than a `repeat_interval` of a day, which is the longest that is usual, and the `group_interval` after it."""
@@ -26,6 +28,38 @@ class Alert(msgspec.Struct):
     fingerprint: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
     started_at: str = msgspec.field(name="startsAt")
     annotations: dict[str, str] | None = None
+
+
+class Notified(Alert, kw_only=True):
+    status: Literal["firing", "resolved"]
+
+
+class _Envelope(msgspec.Struct):
+    alerts: list[msgspec.Raw]
+    truncated_alerts: msgspec.Raw = msgspec.field(name="truncatedAlerts", default=msgspec.Raw(b"0"))
+
+
+MEANS = {"firing": AlarmStatus.FIRING, "resolved": AlarmStatus.CLEARED}
+
+
+def notification(body: bytes, what: str, most: int, read: Callable[[Notified], Alarm]) -> Batch:
+    """The webhook's body, alert by alert: one that cannot be read loses no other.
+
+    Raises AlarmError where it is not the body of `what`, or has more than `most` alerts.
+    """
+    envelope = _bodies.decode(body, _Envelope, what)
+    if len(envelope.alerts) > most:
+        raise AlarmError(f"more than {most} alerts in one request")
+    alarms: list[Alarm] = []
+    rejected: list[Rejected] = []
+    for index, raw in enumerate(envelope.alerts):
+        try:
+            alarms.append(read(msgspec.json.decode(raw, type=Notified)))
+        except _bodies.UNREADABLE as error:
+            rejected.append(Rejected(index, _bodies.reason(error)))
+    cut_off = bytes(envelope.truncated_alerts)
+    truncated = int(cut_off[:9]) if cut_off.isdigit() else 0
+    return Batch(tuple(alarms), tuple(rejected), truncated)
 
 
 def alarm(

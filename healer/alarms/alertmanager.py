@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
-import msgspec
 from pydantic import ConfigDict, Field
 
-from healer.alarms import _bodies
-from healer.alarms._alerts import EXPIRES_AFTER, Alert, alarm, moment
+from healer.alarms._alerts import EXPIRES_AFTER, MEANS, Notified, alarm, moment, notification
 from healer.alarms._naming import Naming
-from healer.core.model import Alarm, AlarmStatus
+from healer.core.model import Alarm
 from healer.durations import PositiveDuration
 from healer.plugins import Plugin
-from healer.ports import AlarmError, Batch, Delivery, Rejected
-
-_STATUS = {"firing": AlarmStatus.FIRING, "resolved": AlarmStatus.CLEARED}
-
-
-class _Envelope(msgspec.Struct):
-    alerts: list[msgspec.Raw]
-    truncated_alerts: msgspec.Raw = msgspec.field(name="truncatedAlerts", default=msgspec.Raw(b"0"))
-
-
-class _Notified(Alert, kw_only=True):
-    status: Literal["firing", "resolved"]
+from healer.ports import Batch, Delivery
 
 
 class Alertmanager(Plugin):
@@ -42,28 +29,21 @@ class Alertmanager(Plugin):
     """In one request; more is no notification but an attack."""
 
     def parse(self, delivery: Delivery) -> Batch:
-        envelope = _bodies.decode(delivery.body, _Envelope, "an Alertmanager webhook")
-        if len(envelope.alerts) > self.max_alerts:
-            raise AlarmError(f"more than {self.max_alerts} alerts in one request")
-        alarms: list[Alarm] = []
-        rejected: list[Rejected] = []
-        for index, raw in enumerate(envelope.alerts):
-            try:
-                alarms.append(self._alarm(msgspec.json.decode(raw, type=_Notified), delivery))
-            except _bodies.UNREADABLE as error:
-                rejected.append(Rejected(index, _bodies.reason(error)))
-        cut_off = bytes(envelope.truncated_alerts)
-        truncated = int(cut_off[:9]) if cut_off.isdigit() else 0
-        return Batch(tuple(alarms), tuple(rejected), truncated)
+        return notification(
+            delivery.body,
+            "an Alertmanager webhook",
+            self.max_alerts,
+            lambda alert: self._alarm(alert, delivery),
+        )
 
-    def _alarm(self, alert: _Notified, delivery: Delivery) -> Alarm:
+    def _alarm(self, alert: Notified, delivery: Delivery) -> Alarm:
         return alarm(
             self.labels,
             alert.labels,
             alert.annotations,
             source=delivery.source,
             key=alert.fingerprint,
-            status=_STATUS[alert.status],
+            status=MEANS[alert.status],
             started_at=moment(alert.started_at),
             received_at=delivery.received_at,
             expires_at=delivery.received_at + self.expires_after if self.expires_after else None,

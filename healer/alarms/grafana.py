@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
-import msgspec
 from pydantic import ConfigDict, Field
 
-from healer.alarms import _bodies
-from healer.alarms._alerts import EXPIRES_AFTER, Alert, alarm, moment
+from healer.alarms._alerts import EXPIRES_AFTER, MEANS, Notified, alarm, moment, notification
 from healer.alarms._naming import Naming
 from healer.core.model import Alarm, AlarmStatus
 from healer.durations import PositiveDuration
 from healer.plugins import Plugin
-from healer.ports import AlarmError, Batch, Delivery, Rejected
+from healer.ports import Batch, Delivery
 
-_STATUS = {"firing": AlarmStatus.FIRING, "resolved": AlarmStatus.CLEARED}
 _OF_IGNORANCE = frozenset({"DatasourceNoData", "DatasourceError"})
 """Under these names a rule says that it could not be evaluated; its own name is then in the label `rulename`."""
 _REASON = "grafana_state_reason"
 """The annotation that says why, where it is not what was measured: one word, or several by comma."""
 _NOT_MEASURED = frozenset({"NoData", "Error"})
-
-
-class _Envelope(msgspec.Struct):
-    alerts: list[msgspec.Raw]
-    truncated_alerts: msgspec.Raw = msgspec.field(name="truncatedAlerts", default=msgspec.Raw(b"0"))
-
-
-class _Notified(Alert, kw_only=True):
-    status: Literal["firing", "resolved"]
 
 
 class Grafana(Plugin):
@@ -48,21 +36,11 @@ class Grafana(Plugin):
     """In one request; more is no notification but an attack."""
 
     def parse(self, delivery: Delivery) -> Batch:
-        envelope = _bodies.decode(delivery.body, _Envelope, "a Grafana webhook")
-        if len(envelope.alerts) > self.max_alerts:
-            raise AlarmError(f"more than {self.max_alerts} alerts in one request")
-        alarms: list[Alarm] = []
-        rejected: list[Rejected] = []
-        for index, raw in enumerate(envelope.alerts):
-            try:
-                alarms.append(self._alarm(msgspec.json.decode(raw, type=_Notified), delivery))
-            except _bodies.UNREADABLE as error:
-                rejected.append(Rejected(index, _bodies.reason(error)))
-        cut_off = bytes(envelope.truncated_alerts)
-        truncated = int(cut_off[:9]) if cut_off.isdigit() else 0
-        return Batch(tuple(alarms), tuple(rejected), truncated)
+        return notification(
+            delivery.body, "a Grafana webhook", self.max_alerts, lambda alert: self._alarm(alert, delivery)
+        )
 
-    def _alarm(self, alert: _Notified, delivery: Delivery) -> Alarm:
+    def _alarm(self, alert: Notified, delivery: Delivery) -> Alarm:
         unknown = _is_unknown(alert.status, alert.labels, alert.annotations or {})
         return alarm(
             self.labels,
@@ -70,7 +48,7 @@ class Grafana(Plugin):
             alert.annotations,
             source=delivery.source,
             key=alert.fingerprint,
-            status=AlarmStatus.UNKNOWN if unknown else _STATUS[alert.status],
+            status=AlarmStatus.UNKNOWN if unknown else MEANS[alert.status],
             started_at=moment(alert.started_at),
             received_at=delivery.received_at,
             expires_at=delivery.received_at + self.expires_after if self.expires_after else None,
