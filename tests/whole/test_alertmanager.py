@@ -1,0 +1,155 @@
+"""A real Alertmanager before healer's own listener: what it sends, what it withholds, and what can be read at it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from healer.alarms.alertmanager import Alertmanager as Webhook
+from healer.clock import BootClock
+from healer.core.model import Alarm, AlarmStatus
+from healer.pulls.alertmanager import Alertmanager as Pull
+from healer.receiver.alarms import Source
+from tests.debian.programs import Alertmanager, Launcher, ungrouped
+from tests.receiver.desk import Desk, opened
+
+pytestmark = [pytest.mark.slow, pytest.mark.debian("prometheus-alertmanager")]
+WITHIN_S = 40.0
+now = BootClock().now
+
+
+def down(resource: str, **more: Any) -> dict[str, Any]:
+    return {"labels": {"alertname": "Down", "stack": "shop", "resource": resource}, **more}
+
+
+async def until(condition: Callable[[], Awaitable[Any]], what: str) -> Any:
+    deadline = asyncio.get_running_loop().time() + WITHIN_S
+    while not (found := await condition()):
+        assert asyncio.get_running_loop().time() < deadline, f"in vain waited for {what}"
+        await asyncio.sleep(0.1)
+    return found
+
+
+async def came(desk: Desk, *wanted: tuple[str, AlarmStatus]) -> list[Alarm]:
+    """All that is stored, once these are."""
+
+    async def there() -> list[Alarm] | None:
+        kept = [filed.alarm for filed in await desk.filed()]
+        said = {(alarm.selector.resource, alarm.status) for alarm in kept}
+        return kept if set(wanted) <= said else None
+
+    found: list[Alarm] = await until(there, f"{wanted}")
+    return found
+
+
+@pytest.fixture
+def url() -> str:
+    return "/v1/alarms/alertmanager"
+
+
+async def test_what_fires_is_over_or_comes_again_is_one_alarm_each(
+    alertmanager: Launcher[Alertmanager], url: str
+) -> None:
+    async with opened(sources={"alertmanager": Source(Webhook())}) as desk:
+        sender = await alertmanager(ungrouped(desk.url + url, group_interval="1s", repeat_interval="1s"))
+        await sender.post(down("db"), down("web"))
+        firing, cleared = AlarmStatus.FIRING, AlarmStatus.CLEARED
+        await came(desk, ("db", firing), ("web", firing))
+        again = 'healer_alarms_received_total{outcome="duplicate",source="alertmanager",status="firing"}'
+
+        async def repeated() -> bool:
+            lines = (await desk.metrics()).splitlines()
+            return any(line.startswith(again) and not line.endswith(" 0.0") for line in lines)
+
+        await until(repeated, "a repeat")
+        at = now()
+        await sender.post(down("db", startsAt=(at - timedelta(minutes=1)).isoformat(), endsAt=at.isoformat()))
+        kept = await came(desk, ("db", cleared))
+        assert len([alarm for alarm in kept if alarm.selector.resource == "web"]) == 1
+
+
+async def test_what_it_cut_off_is_counted_and_can_be_read_at_it(
+    alertmanager: Launcher[Alertmanager], url: str
+) -> None:
+    async with opened(sources={"alertmanager": Source(Webhook())}) as desk:
+        documents = ungrouped(desk.url + url, group_interval="1s")
+        documents["config.yml"]["route"]["group_by"] = ["alertname"]
+        documents["config.yml"]["route"]["group_wait"] = "2s"
+        documents["config.yml"]["receivers"][0]["webhook_configs"][0]["max_alerts"] = 1
+        sender = await alertmanager(documents)
+        await sender.post(down("db"), down("web"), down("api"))
+
+        async def cut() -> bool:
+            return 'healer_alarms_truncated_total{source="alertmanager"} 2.0' in await desk.metrics()
+
+        await until(cut, "a notification that leaves two out")
+        assert len(await desk.filed()) == 1
+        batch = await Pull(url=sender.url).pull("alertmanager", now())
+        assert {alarm.selector.resource for alarm in batch.alarms} == {"db", "web", "api"}
+        assert sorted(await desk.runner.accept(batch.alarms)) == [False, True, True], "one is known already"
+
+
+async def test_what_is_silenced_is_neither_sent_nor_read(
+    alertmanager: Launcher[Alertmanager], url: str
+) -> None:
+    async with opened(sources={"alertmanager": Source(Webhook())}) as desk:
+        sender = await alertmanager(ungrouped(desk.url + url))
+        at = now()
+        silence = {
+            "matchers": [{"name": "resource", "value": "db", "isRegex": False}],
+            "startsAt": at.isoformat(),
+            "endsAt": (at + timedelta(hours=1)).isoformat(),
+            "createdBy": "anna",
+            "comment": "at work on it",
+        }
+        async with sender.session.post(f"{sender.url}/api/v2/silences", json=silence) as answer:
+            assert answer.ok
+        await sender.post(down("db"), down("web"))
+        kept = await came(desk, ("web", AlarmStatus.FIRING))
+        assert [alarm.selector.resource for alarm in kept] == ["web"]
+        batch = await Pull(url=sender.url).pull("alertmanager", now())
+        assert [alarm.selector.resource for alarm in batch.alarms] == ["web"]
+
+
+async def test_what_fired_while_nobody_listened_comes_once_somebody_does(
+    alertmanager: Launcher[Alertmanager], url: str
+) -> None:
+    async with opened(sources={"alertmanager": Source(Webhook())}) as desk:
+        unwell = desk.unwell
+        unwell["ready"] = "it is starting"
+        sender = await alertmanager(ungrouped(desk.url + url))
+        await sender.post(down("db"))
+
+        async def refused() -> bool:
+            return 'healer_webhook_requests_total{code="503",source="alertmanager"}' in await desk.metrics()
+
+        await until(refused, "a try that was answered 503")
+        assert await desk.filed() == ()
+        unwell.clear()
+        [alarm] = await came(desk, ("db", AlarmStatus.FIRING))
+        assert alarm.selector.stack == "shop"
+
+
+async def test_both_of_a_pair_deliver_and_it_is_one_alarm(
+    alertmanager: Launcher[Alertmanager], url: str
+) -> None:
+    """Two that do not know each other always deliver twice; a pair does when its network fails."""
+    async with opened(sources={"alertmanager": Source(Webhook())}) as desk:
+        pair = [await alertmanager(ungrouped(desk.url + url)) for _ in range(2)]
+        started = now().isoformat()
+        for sender in pair:
+            # By its id, for this shop was made in a time to come.
+            await sender.post({"labels": {"alertname": "Down", "server_id": "db-1"}, "startsAt": started})
+
+        async def twice() -> bool:
+            return (
+                'healer_webhook_requests_total{code="202",source="alertmanager"} 2.0' in await desk.metrics()
+            )
+
+        await until(twice, "two deliveries")
+        assert len(await desk.filed()) == 1
+        assert len(desk.runner.kernel.state.incidents) == 1
