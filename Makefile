@@ -6,7 +6,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test lint core simulate clean .venv
+.PHONY: help demo test lint core simulate bench clean .venv
 
 PYTHON ?= python3
 RUN := .venv/bin/python
@@ -38,6 +38,9 @@ core: .venv/.dev ## the core's own tests, which must reach all of its branches
 
 simulate: .venv/.runtime ## 1,000 seeds x 10 incidents in virtual time, all invariants checked after every event
 	@$(RUN) -m healer.simulation --seeds 1000 --incidents 10
+
+bench: .venv/.runtime ## what healer costs beside its peers, in one run; fails where a target is missed
+	@$(RUN) -m benchmarks
 
 .venv: .venv/.dev ## the development environment, without running anything
 

@@ -1,0 +1,1 @@
+"""What healer costs beside its peers, measured in one run: `make bench`."""
