@@ -24,7 +24,7 @@ from healer.clock import BootClock
 ROUNDS = 3
 WITHIN_S = 30.0
 PEER = "prometheus-alertmanager"
-CASES = ((100, 10_000, 4.0), (1, 2_000, 1.1))
+CASES = ((100, 10_000, 4.0), (1, 5_000, 1.1))
 """Alerts in each post; alerts in a round; how many times less CPU per alert it must be."""
 
 STACK = """\
