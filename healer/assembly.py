@@ -65,7 +65,7 @@ def confirmed_at(config: Config) -> Mapping[str, str | None]:
 def pullings(config: Config, runner: Runner, clock: Clock, telemetry: Telemetry) -> list[Pulling]:
     """What reads alarms at their sender; none is begun."""
     return [
-        Pulling(name, cast("Pull", plugin), runner.accept, clock.now, telemetry.received)
+        Pulling(name, cast("Pull", plugin), runner.accept, clock.now, telemetry.received, receiver.watchdog)
         for name, receiver in config.alarms.items()
         for plugin in receiver.pulls.values()
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -288,6 +288,15 @@ class Batch:
     truncated: int = 0
     """How many the sender says that it left out."""
     confirmation: Confirmation | None = None
+
+    def named(self, alertname: str) -> tuple[Alarm, ...]:
+        """Those with this label `alertname`."""
+        return tuple(alarm for alarm in self.alarms if alarm.labels.get("alertname") == alertname)
+
+    def without(self, alertname: str) -> Batch:
+        """The others; the very same batch where there is none of that name."""
+        rest = tuple(alarm for alarm in self.alarms if alarm.labels.get("alertname") != alertname)
+        return self if len(rest) == len(self.alarms) else replace(self, alarms=rest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,8 @@ class Pulling:
     now: Callable[[], datetime]
     received: Callable[[str, Batch, tuple[bool, ...]], None]
     """Told of what was stored, for the metrics."""
+    watchdog: str = ""
+    """`alertname` of the alarm that always fires: read here it says nothing of the way that it should come."""
     _why: str | None = field(default=None, init=False)
     """Why it could not be read the last time."""
 
@@ -43,7 +45,7 @@ class Pulling:
     async def read(self) -> None:
         """Once. The sender may forget what it gave only after that has been stored."""
         try:
-            batch = await self.pull.pull(self.source, self.now())
+            batch = (await self.pull.pull(self.source, self.now())).without(self.watchdog)
             new = await self.accept(batch.alarms) if batch.alarms else ()
             await self.pull.stored()
         except EngineError as error:

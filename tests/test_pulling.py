@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
@@ -68,6 +68,13 @@ async def test_what_is_read_is_stored_before_its_sender_may_forget_it() -> None:
     assert shelf.kept == [ONE]
     assert shelf.counted == [("here", (True,))]
     assert queue.told == ["pull here 00:00", "stored"]
+
+
+async def test_the_alarm_that_always_fires_is_no_alarm_here_either() -> None:
+    sign = replace(ONE, key="w", labels={"alertname": "Watchdog"})
+    queue, shelf = Queue([Batch((sign, ONE))]), Shelf()
+    await replace(reader(queue, shelf), watchdog="Watchdog").read()
+    assert shelf.kept == [ONE]
 
 
 async def test_what_could_not_be_stored_is_not_forgotten() -> None:

@@ -94,6 +94,7 @@ def gather(path: str | PathLike[str]) -> Gathered:
     shelf = Shelf(directory)
     clouds, alarms, notifiers = _plugins(document, settings, shelf, found)
     found += _contradictions(document, settings)
+    found += _shared_paths(document, alarms)
     around = _surroundings(settings, salvaged, clouds)
     loaded = tuple(_policies(document, settings, shelf, around, unread=unread, found=found))
     config = Config(document.file, settings, clouds, alarms, notifiers, loaded)
@@ -182,6 +183,17 @@ def _contradictions(document: Document, settings: Settings) -> Iterator[Problem]
             ("api", "socket"),
             f"{settings.api.socket} is longer than the {_SOCKET_PATH} bytes of a unix socket",
         )
+
+
+def _shared_paths(document: Document, alarms: Mapping[str, AlarmReceiver]) -> Iterator[Problem]:
+    """Two senders that cannot be told where to post cannot be told apart either."""
+    taken: dict[str, str] = {}
+    for name, receiver in alarms.items():
+        for path in getattr(receiver.plugin, "paths", ()):
+            if (other := taken.setdefault(path, name)) != name:
+                yield document.problem(
+                    ("alarms", name), f"is served at {path} as {other} is; expected one of a kind"
+                )
 
 
 def _surroundings(

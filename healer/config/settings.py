@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, Strict, StringConstraints
+from yarl import URL
 
 from healer.config.keys import Section
 from healer.durations import PositiveDuration
@@ -29,9 +30,20 @@ def _user(value: Any) -> Any:
     return value
 
 
+def _url(value: str) -> str:
+    try:
+        url = URL(value)
+    except ValueError as error:
+        raise ValueError(f"is no URL: {error}") from error
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise ValueError("is no URL of a web server; expected something like https://cloud.example.org:8888")
+    return value
+
+
 Name = Annotated[str, AfterValidator(_named)]
 User = Annotated[Any, AfterValidator(_user)]
 Port = Annotated[int, Strict(), Field(ge=0, le=65535)]
+Url = Annotated[str, AfterValidator(_url)]
 Text = Annotated[str, StringConstraints(min_length=1)]
 
 
@@ -93,7 +105,7 @@ class AlarmSection(Section):
     watchdog: str = "Watchdog"
     """The `alertname` of an alert that always fires. It is no alarm: when it came last is a metric, and an alarm path
     that has gone deaf is known by it. Empty: there is none."""
-    confirm_at: Text | None = None
+    confirm_at: Url | None = None
     """URL of a sender that asks to be confirmed before it sends (Zaqar): only there is it called back."""
     pull: Mapping[Text, Mapping[str, Any]] = Field(default_factory=dict)
     """Where alarms are read as well, at the start and from time to time: files of `healer/pulls`, each with its

@@ -113,18 +113,21 @@ def _say(
 
 
 def renewed(turn: Turn, alarm: Alarm) -> None:
-    """It came once more, and stands as long again."""
+    """It came once more, and stands as long again; nothing but its firing says so."""
     source = _source(alarm)
-    for target, other in list(turn.state.expiries):
-        if other == source:
+    if alarm.status is AlarmStatus.FIRING:
+        for target in list(turn.state.expiries.get(source, ())):
             _stands_until(turn, target, source, alarm.expires_at)
 
 
 def _stands_until(turn: Turn, target: Target, source: str, at: datetime | None) -> None:
-    if at is None:
-        turn.state.expiries.pop((target, source), None)
+    standing = turn.state.expiries.setdefault(source, {})
+    if at is not None:
+        standing[target] = at
     else:
-        turn.state.expiries[target, source] = at
+        standing.pop(target, None)
+        if not standing:
+            del turn.state.expiries[source]
     incident = turn.state.incident_of(target)
     kept = incident.expiries.get(source) if incident else None
     if incident is None or kept == at or (kept and at and abs(at - kept) < _NEAR):
@@ -135,10 +138,11 @@ def _stands_until(turn: Turn, target: Target, source: str, at: datetime | None) 
 
 def expire(turn: Turn) -> None:
     """Whoever raised it has stopped to say so, and never will say that it is over."""
-    for (target, source), at in list(turn.state.expiries.items()):
-        if at <= turn.now:
-            _stands_until(turn, target, source, None)
-            _say(turn, target, source, firing=False, detail="its sender has stopped to send it")
+    standing = turn.state.expiries.items()
+    due = [(source, target) for source, until in standing for target in until if until[target] <= turn.now]
+    for source, target in due:
+        _stands_until(turn, target, source, None)
+        _say(turn, target, source, firing=False, detail="its sender has stopped to send it")
 
 
 def _source(alarm: Alarm) -> str:
@@ -153,7 +157,7 @@ def remember(turn: Turn) -> None:
             over = Track(good=1, good_since=turn.now, symptom=Symptom.CLEARED)
             tracks.setdefault(source, Track(failing=True, symptom=Symptom.ALARM) if stands else over)
         for source, until in incident.expiries.items():
-            turn.state.expiries.setdefault((incident.target, source), until)
+            turn.state.expiries.setdefault(source, {}).setdefault(incident.target, until)
         if incident.state is IncidentState.VERIFYING:
             verification.review(turn, incident)
 

@@ -150,6 +150,6 @@ class Kernel:
         in_hand = {identifier for repair in self.state.repairs.values() for identifier in repair.members}
         waiting = (i for i in self.state.incidents.values() if i.id not in in_hand)
         times = [incident.wake_at for incident in waiting if incident.wake_at is not None]
-        times += self.state.expiries.values()
+        times += [at for standing in self.state.expiries.values() for at in standing.values()]
         times += [r.wake_at for r in self.state.repairs.values() if r.wake_at is not None]
         return min(times, default=None)

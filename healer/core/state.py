@@ -36,8 +36,8 @@ class State:
     unreachable: dict[str, str] = field(default_factory=dict)
     """Cloud → why it cannot be read. A cloud that was not read yet is here from the start."""
     tracks: dict[Target, dict[str, Track]] = field(default_factory=dict)
-    expiries: dict[tuple[Target, str], datetime] = field(default_factory=dict)
-    """Until when an alarm stands that is not sent again, by target and source; an incident keeps those about it."""
+    expiries: dict[str, dict[Target, datetime]] = field(default_factory=dict)
+    """Until when an alarm stands that is not sent again, by source and target; an incident keeps those about it."""
 
     def policy(self, name: str) -> Policy | None:
         return next((policy for policy in self.policies if policy.name == name), None)

@@ -160,7 +160,11 @@ async def _take(request: web.Request, intake: Intake, source: Source, delivery: 
         batch = source.parser.parse(delivery)
     except AlarmError as error:
         raise RefusedError(400, "bad_body", str(error)) from error
-    batch = _without_signs_of_life(intake, source, delivery, batch)
+    if source.watchdog:
+        signs = batch.named(source.watchdog)
+        if any(alarm.status is AlarmStatus.FIRING for alarm in signs):
+            intake.telemetry.watchdog(name, delivery.received_at)
+        batch = batch.without(source.watchdog)
     new = await intake.accept(batch.alarms) if batch.alarms else ()
     intake.telemetry.received(name, batch, new)
     if batch.confirmation is not None:
@@ -195,17 +199,6 @@ async def _must_be_admitted(source: Source, delivery: Delivery) -> None:
         raise RefusedError(503, "cannot_tell", "who it is cannot be told now") from unknown
     if source.authentication:
         raise RefusedError(401, "unauthorized", "the sender must show who it is, and this does not")
-
-
-def _without_signs_of_life(intake: Intake, source: Source, delivery: Delivery, batch: Batch) -> Batch:
-    if not source.watchdog:
-        return batch
-    signs = [alarm for alarm in batch.alarms if alarm.labels.get("alertname") == source.watchdog]
-    if not signs:
-        return batch
-    if any(alarm.status is AlarmStatus.FIRING for alarm in signs):
-        intake.telemetry.watchdog(delivery.source, delivery.received_at)
-    return replace(batch, alarms=tuple(alarm for alarm in batch.alarms if alarm not in signs))
 
 
 def _plain(wanted: Answer) -> web.Response:

@@ -226,3 +226,8 @@ def test_whatever_comes_is_a_batch_or_an_alarm_error(body: bytes) -> None:
         return
     mutated.holds(batch)
     json.dumps(Masakari().answer(batch, (True,)).body)
+
+
+def test_what_was_a_sign_of_life_alone_is_answered_too() -> None:
+    """Whoever calls a server's failure by the name of the alarm that always fires must not break the answer."""
+    assert Masakari().answer(Batch(()), ()).status == 202

@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from healer.core.change import AlarmOutcome, AlarmSettled
 from healer.core.event import Alarmed, Listed, Released, Renewed, Unreachable
 from healer.core.incident import IncidentState, Outcome
@@ -249,6 +251,17 @@ def test_an_alarm_that_is_sent_again_stands_as_long_again() -> None:
     assert driven.incident("db") is None
 
 
+@pytest.mark.parametrize("status", [AlarmStatus.CLEARED, AlarmStatus.UNKNOWN])
+def test_only_what_fires_stands_longer_for_coming_again(status: AlarmStatus) -> None:
+    driven = Driven(OBSERVE)
+    first = lasting(driven, 60)
+    driven.happen(Alarmed((first,)))
+    driven.pass_time(50)
+    driven.happen(Renewed((replace(first, status=status, expires_at=driven.now + timedelta(seconds=60)),)))
+    driven.pass_time(11)
+    assert driven.incident("db") is None
+
+
 def test_an_end_that_hardly_moves_is_not_stored_anew() -> None:
     driven = Driven(OBSERVE)
     first = lasting(driven, 60)
@@ -327,3 +340,14 @@ def test_an_alarm_that_names_nothing_when_it_is_over_is_taken_back_wherever_it_w
     driven.happen(Alarmed((Alarm("am", "lb", AlarmStatus.CLEARED, driven.now, driven.now, Selector()),)))
     assert settled(driven) == [AlarmOutcome.MATCHED] * 3
     assert not driven.state.incidents
+
+
+def test_an_alarm_about_a_host_that_is_not_sent_again_is_over_for_all_that_runs_there() -> None:
+    driven = Driven(replace(OBSERVE, match=Match(resource="s*")))
+    here = {"host": "compute-1"}
+    driven.read(shop(**{path: replace(tier(path, f"{path}-1"), attributes=here) for path in ("s1", "s2")}))
+    driven.happen(Alarmed((replace(lasting(driven, 60), selector=Selector(host="compute-1")),)))
+    assert len(driven.state.incidents) == 2
+    driven.pass_time(61)
+    assert not driven.state.incidents
+    assert not driven.state.expiries
