@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import cast
 
 from healer import assembly
 from healer.clock import BootClock
-from healer.config.load import Config
+from healer.config.load import AlarmReceiver, Config
 from healer.core.inventory import Found, Resolution, resolve
 from healer.core.model import Alarm, Root, Snapshot, Target
 from healer.core.policy import Contested, Owned, owner
@@ -30,23 +31,27 @@ class Meant:
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
     batch: Batch
+    signs: int
+    """How many are the alarm that always fires: signs of life, and no alarms."""
     meant: tuple[Meant, ...]
     unreachable: Mapping[str, str]
     """Cloud → why it could not be read: its stacks count as if they were not there."""
 
 
-def rehearse(config: Config, source: AlarmSource, delivery: Delivery) -> Rehearsal:
+def rehearse(config: Config, receiver: AlarmReceiver, delivery: Delivery) -> Rehearsal:
     """AlarmError where the body is not this sender's. The clouds are read, and nothing in them is changed.
 
     StoreError where a daemon runs that holds stacks itself: two cannot keep the same books.
     """
-    batch = source.parse(delivery)
+    batch = cast("AlarmSource", receiver.plugin).parse(delivery)
+    signs = len(batch.named(receiver.watchdog))
+    batch = batch.without(receiver.watchdog)
     keeps_books = any(cloud.declared is not None for cloud in config.clouds.values())
     with locked(config.settings.state.directory) if keeps_books else nullcontext():
         engines = assembly.engines(config, BootClock(), creates=False)
         snapshots, unreachable = asyncio.run(_read(engines))
     meant = tuple(_meant(config, snapshots, alarm) for alarm in batch.alarms)
-    return Rehearsal(batch, meant, unreachable)
+    return Rehearsal(batch, signs, meant, unreachable)
 
 
 async def _read(clouds: Mapping[str, Engine]) -> tuple[dict[Root, Snapshot], dict[str, str]]:

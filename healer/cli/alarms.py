@@ -20,7 +20,7 @@ from healer.core.inventory import Ambiguous, By, Found, Stale, Unmatched
 from healer.core.policy import Contested, Owned
 from healer.documents import did_you_mean
 from healer.paper import say
-from healer.ports import AlarmSource, ConfigError, Delivery, StoreError
+from healer.ports import ConfigError, Delivery, StoreError
 from healer.receiver.alarms import PREFIX
 from healer.rehearsal import Meant, rehearse
 
@@ -49,7 +49,7 @@ def test(options: argparse.Namespace) -> int:
         path=PREFIX + name,
     )
     try:
-        found = rehearse(config, cast("AlarmSource", receiver.plugin), delivery)
+        found = rehearse(config, receiver, delivery)
     except StoreError as error:
         raise ConfigError(
             f"{error}; ask it instead: healer alarms send --source {name} {options.file}"
@@ -65,9 +65,11 @@ def test(options: argparse.Namespace) -> int:
         say(f"Number {rejected.index} cannot be read: {rejected.reason}.")
     for cloud, why in found.unreachable.items():
         say(f"Cloud {cloud} cannot be read, and its stacks count as if they were not there: {why}.")
+    if found.signs:
+        say(f"{receiver.watchdog}: a sign of life, and no alarm.")
     if found.batch.confirmation is not None:
         say("It asks to be confirmed: the daemon would call its sender back.")
-    elif not lines and not found.batch.rejected:
+    elif not (lines or found.signs or found.batch.rejected):
         say("There is no alarm in it.")
     return 0 if fits else 1
 

@@ -106,6 +106,11 @@ def test_what_cannot_be_read_of_it_is_told_and_the_rest_is_read(types: Type, fol
     assert tried(types, folder, '{"alerts": []}').out == "There is no alarm in it.\n"
 
 
+def test_the_alert_that_always_fires_is_told_to_be_a_sign_of_life(types: Type, folder: Path) -> None:
+    said = "Watchdog: a sign of life, and no alarm.\n"
+    assert tried(types, folder, body({"alertname": "Watchdog"})) == (0, said, "")
+
+
 def test_what_is_no_body_of_this_sender_or_of_no_sender_here_is_refused(types: Type, folder: Path) -> None:
     code, _, err = tried(types, folder, "hello")
     assert (code, "not the body of an Alertmanager webhook" in err) == (2, True)
