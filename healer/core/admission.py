@@ -131,6 +131,8 @@ def inspected(turn: Turn, repair: Repair, facts: Inspected) -> Repair | None:
         asked = _override(turn, case.incident, overridden)
         if refused is None:
             admitted.append(asked)
+        elif _settles(asked) and asked.id not in repair.members:
+            continue  # Its own time to be judged has not come.
         elif refused.reason is Refusal.OBSERVE:
             # Those it was judged with are not healed with it: what would be done to them is part of the plan.
             _would_heal(turn, asked, _planned(case, snapshot, ()), refused)
@@ -186,16 +188,24 @@ def _planned(case: Case, snapshot: Snapshot, together: Collection[str]) -> Case:
 
 
 def _joining(turn: Turn, repair: Repair, facts: Inspected) -> list[Incident]:
-    """What was held, and with these facts may be healed by the same update."""
+    """What was held, or settles still, and with these facts may be healed by the same update."""
     return [
         incident
         for incident in turn.state.incidents_of(repair.root)
-        if incident.state is IncidentState.HELD
-        and incident.refusal is not None
-        and incident.refusal.reason not in _ENDED
+        if (_settles(incident) or _may_go_on(incident))
         and incident.id not in repair.members
         and incident.incarnation.stack in facts.baseline
     ]
+
+
+def _may_go_on(incident: Incident) -> bool:
+    refusal = incident.refusal
+    return incident.state is IncidentState.HELD and refusal is not None and refusal.reason not in _ENDED
+
+
+def _settles(incident: Incident) -> bool:
+    """It has been opened since those that the repair was begun for, and has not been considered yet."""
+    return incident.state is IncidentState.OPEN and incident.refusal is None
 
 
 def _missing_dependents(planned: Plan, snapshot: Snapshot) -> tuple[str, ...]:

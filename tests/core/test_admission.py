@@ -44,6 +44,28 @@ def test_what_has_just_failed_settles_first_for_its_cause_may_show_itself() -> N
     assert condemned(driven) == ["db"]
 
 
+def test_what_fails_while_another_settles_is_healed_by_the_same_update() -> None:
+    driven = Driven()
+    driven.read(shop(cache=tier("cache", "cache-1")))
+    driven.look(False, "db")
+    driven.pass_time(0.5)
+    driven.look(False, "cache")
+    driven.pass_time(0.5)
+    driven.carry_out(Step.MARK)
+    assert sorted(condemned(driven)) == ["cache", "db"]
+
+
+def test_what_may_not_join_goes_on_settling() -> None:
+    driven = Driven()
+    driven.look(False, "db")
+    driven.pass_time(0.5)
+    driven.look(False, "api")
+    driven.pass_time(0.5)
+    driven.carry_out(Step.MARK)
+    assert condemned(driven) == ["db"]
+    assert incident(driven, "api").state is IncidentState.OPEN
+
+
 def test_what_has_no_company_need_not_settle() -> None:
     driven = Driven()
     driven.read(

@@ -82,8 +82,7 @@ async def test_what_hangs_is_replaced_and_ended(scene: Scene) -> None:
 async def test_two_of_a_group_that_die_together_are_replaced_by_one_update(scene: Scene) -> None:
     stack = await scene.make("group")
     before = await scene.ids(stack)
-    # Long enough for both to be seen failing, also on a machine that others use.
-    async with scene.daemon(stack, policy(detect={"settle_for": "5s"})) as daemon:
+    async with scene.daemon(stack, policy(detect={"settle_for": "2s"})) as daemon:
         await daemon.start()
         found = await daemon.healthy()
         for path in ("workers/0", "workers/2"):
