@@ -5,34 +5,24 @@ from __future__ import annotations
 import asyncio
 import re
 from base64 import b64encode
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, ClassVar, Self, TypeVar
+from typing import Annotated, ClassVar, Self
 
-import aiohttp
 import msgspec
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
-from yarl import URL
 
-from healer import __version__
 from healer.alarms import _bodies
 from healer.alarms._alerts import EXPIRES_AFTER, Alert, alarm, moment
 from healer.alarms._naming import Naming
 from healer.core.model import Alarm, AlarmStatus
 from healer.core.step import Failure
-from healer.durations import PositiveDuration, spelled
-from healer.names import Names
+from healer.durations import PositiveDuration
 from healer.plugins import Plugin
-from healer.ports import AlarmError, Batch, EngineError, Rejected
+from healer.ports import Batch, EngineError, Rejected
+from healer.pulls._asking import asking, base_url, read
 
-_T = TypeVar("_T")
-
-ANSWER_LIMIT = 32 << 20
-"""Bytes. 10,000 alerts have about 9 MB."""
-
-_TRY_AGAIN = frozenset({408, 425, 429})
-"""Of the answers 4xx, those that say nothing against the question."""
+_WHAT = "an answer of Alertmanager's API v2"
 _FIRING = {"active": "true", "silenced": "false", "inhibited": "false"}
 """What is silenced or inhibited is not sent to anybody, and is not read either."""
 
@@ -51,14 +41,7 @@ class _Receiver(msgspec.Struct):
 
 
 def _url(text: str) -> str:
-    url = URL(text)
-    if url.scheme not in {"http", "https"} or not url.host:
-        raise ValueError("is no URL of an Alertmanager; expected something like http://127.0.0.1:9093")
-    if url.user is not None or url.password is not None:
-        raise ValueError("holds a user or a password, which would be shown with the URL; use `username`")
-    if url.query_string or url.fragment:
-        raise ValueError("has a query or a fragment; expected what stands before /api/v2/alerts")
-    return text.rstrip("/")
+    return base_url(text, "an Alertmanager", "http://127.0.0.1:9093", "/api/v2/alerts")
 
 
 class Alertmanager(Plugin):
@@ -93,22 +76,13 @@ class Alertmanager(Plugin):
         return self
 
     async def pull(self, source: str, now: datetime) -> Batch:
-        connector = aiohttp.TCPConnector(
-            resolver=Names(patience_s=self.timeout.total_seconds()), force_close=True
-        )
-        async with aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(self.timeout.total_seconds()),
-            auto_decompress=False,  # a megabyte on the wire may be a gigabyte
-            headers=await asyncio.to_thread(self._headers),
-        ) as session:
-            asked = _FIRING if self.receiver is None else _FIRING | {"receiver": _exactly(self.receiver)}
-            body = await self._ask(session, "alerts", asked)
+        asked = _FIRING if self.receiver is None else _FIRING | {"receiver": _exactly(self.receiver)}
+        async with asking(self.timeout, await asyncio.to_thread(self._headers)) as peer:
+            body = await peer.ask(f"{self.url}/api/v2/alerts", asked)
             batch = await asyncio.to_thread(self._batch, body, source, now)
             if not batch.alarms and self.receiver is not None:
                 # Of a receiver that it does not have, Alertmanager says that nothing fires.
-                _must_have(self.receiver, await self._ask(session, "receivers", {}))
+                _must_have(self.receiver, await peer.ask(f"{self.url}/api/v2/receivers"))
         return batch
 
     async def stored(self) -> None:
@@ -117,27 +91,8 @@ class Alertmanager(Plugin):
     async def close(self) -> None:
         """Nothing is held between two questions."""
 
-    async def _ask(self, session: aiohttp.ClientSession, what: str, query: Mapping[str, str]) -> bytes:
-        url = URL(f"{self.url}/api/v2/{what}")
-        try:
-            async with session.get(url, params=query, allow_redirects=False) as response:
-                _judge(url, response)
-                body = bytearray()
-                async for chunk in response.content.iter_any():
-                    body += chunk
-                    if len(body) > ANSWER_LIMIT:
-                        raise EngineError(
-                            Failure.REJECTED, f"{url} answered with more than {ANSWER_LIMIT} bytes"
-                        )
-                return bytes(body)
-        except TimeoutError as error:
-            said = f"{url} has not answered within {spelled(self.timeout)}"
-            raise EngineError(Failure.UNREACHABLE, said) from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise EngineError(Failure.UNREACHABLE, f"{url} cannot be reached: {error}") from error
-
     def _headers(self) -> dict[str, str]:
-        headers = {"User-Agent": f"healer/{__version__}", "Accept-Encoding": "identity"}
+        headers: dict[str, str] = {}
         if self.token_file is not None:
             headers["Authorization"] = f"Bearer {_secret(self.token_file)}"
         if self.username is not None and self.password_file is not None:
@@ -148,7 +103,7 @@ class Alertmanager(Plugin):
     def _batch(self, body: bytes, source: str, now: datetime) -> Batch:
         alarms: list[Alarm] = []
         rejected: list[Rejected] = []
-        for index, raw in enumerate(_read(body, list[msgspec.Raw])):
+        for index, raw in enumerate(read(body, list[msgspec.Raw], _WHAT)):
             try:
                 held = msgspec.json.decode(raw, type=_Held)
                 if held.status.state != "suppressed" and not held.status.muted_by:
@@ -177,26 +132,10 @@ def _exactly(receiver: str) -> str:
 
 
 def _must_have(receiver: str, body: bytes) -> None:
-    names = [one.name for one in _read(body, list[_Receiver])]
+    names = [one.name for one in read(body, list[_Receiver], _WHAT)]
     if receiver not in names:
         there = ", ".join(names[:10])
         raise EngineError(Failure.REJECTED, f"it has no receiver {receiver!r}; there are: {there}")
-
-
-def _judge(url: URL, response: aiohttp.ClientResponse) -> None:
-    status, encoding = response.status, response.headers.get("Content-Encoding", "identity")
-    if status == 200 and encoding == "identity":
-        return
-    said = f"{url} answered {status}" + (f" in {encoding}" if status == 200 else "")
-    try_again = status >= 500 or status in _TRY_AGAIN
-    raise EngineError(Failure.UNREACHABLE if try_again else Failure.REJECTED, said)
-
-
-def _read(body: bytes, kind: type[_T]) -> _T:
-    try:
-        return _bodies.decode(body, kind, "an answer of Alertmanager's API v2")
-    except AlarmError as error:
-        raise EngineError(Failure.REJECTED, str(error)) from error
 
 
 def _secret(path: Path) -> str:

@@ -22,7 +22,7 @@ from healer.alarms.prometheus import Prometheus
 from healer.core.model import AlarmStatus, Selector
 from healer.core.step import Failure
 from healer.ports import Batch, Delivery, EngineError
-from healer.pulls import alertmanager
+from healer.pulls import _asking
 from healer.pulls.alertmanager import Alertmanager
 
 PAYLOADS = Path(__file__).parents[1] / "payloads"
@@ -277,7 +277,7 @@ async def test_an_answer_without_an_end_is_given_up() -> None:
         nonlocal sent
         response = web.StreamResponse()
         await response.prepare(request)
-        while sent < 4 * alertmanager.ANSWER_LIMIT:
+        while sent < 4 * _asking.ANSWER_LIMIT:
             await response.write(b" " * 65536)
             sent += 65536
         return response
@@ -287,8 +287,8 @@ async def test_an_answer_without_an_end_is_given_up() -> None:
     async with TestServer(app) as endless:
         error = await failure(str(endless.make_url("")), timeout="30s")
     assert error.failure is Failure.REJECTED
-    assert f"more than {alertmanager.ANSWER_LIMIT} bytes" in str(error)
-    assert sent < 2 * alertmanager.ANSWER_LIMIT
+    assert f"more than {_asking.ANSWER_LIMIT} bytes" in str(error)
+    assert sent < 2 * _asking.ANSWER_LIMIT
 
 
 async def test_one_that_never_answers_is_unreachable_after_the_timeout() -> None:
