@@ -117,6 +117,8 @@ class Generic(Plugin):
     """In one request."""
 
     _compiled: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _tz: tzinfo = PrivateAttr()
+    """Read from a file, and so before the first alarm comes."""
 
     @model_validator(mode="before")
     @classmethod
@@ -135,6 +137,7 @@ class Generic(Plugin):
 
     def model_post_init(self, context: Any, /) -> None:
         del context
+        self._tz = ZoneInfo(self.zone)
         for name in (*_loose.SCOPE, "alarms", "id", "status", "started", "labels", "summary", "severity"):
             if (expression := getattr(self, name)) is not None:
                 self._compiled[name] = jmespath.compile(expression)
@@ -182,8 +185,7 @@ class Generic(Plugin):
 
     def _started_at(self, item: Any, received_at: datetime) -> datetime:
         said = self._word("started", item)
-        zone: tzinfo = ZoneInfo(self.zone)
-        return _loose.moment(said, zone) if said else received_at
+        return _loose.moment(said, self._tz) if said else received_at
 
     def _word(self, name: str, item: Any) -> str:
         return _loose.word(self._found(name, item))

@@ -116,7 +116,9 @@ async def core(*observers: Observer) -> AsyncIterator[tuple[Runner, Writer, Tele
 
 
 @asynccontextmanager
-async def opened(idle: float = servers.IDLE, **other: Any) -> AsyncIterator[Desk]:
+async def opened(
+    idle: float = servers.IDLE, most: int = servers.MOST_OPEN, **other: Any
+) -> AsyncIterator[Desk]:
     """`other` replaces fields of the intake. Source `alertmanager` wants the token, source `open` none."""
     async with core() as (runner, writer, telemetry):
         clock = LoopClock()
@@ -131,7 +133,7 @@ async def opened(idle: float = servers.IDLE, **other: Any) -> AsyncIterator[Desk
             telemetry=telemetry,
         )
         desk = Desk(runner, writer, telemetry, replace(intake, **other), unwell=unwell)
-        server = await servers.on_tcp(alarms.application(desk.intake), "127.0.0.1", 0, idle)
+        server = await servers.on_tcp(alarms.application(desk.intake), "127.0.0.1", 0, idle, most)
         desk.port = server.port
         try:
             yield desk
