@@ -13,20 +13,18 @@ from typing import Any
 
 import structlog
 
-from healer import __version__, assembly, confirming, systemd
+from healer import __version__, assembly, confirming, pulling, systemd
 from healer.calendar import Calendar
 from healer.clock import BootClock
 from healer.config.load import Config
 from healer.core import event as happened
-from healer.core.event import Event
 from healer.core.ids import Ids
 from healer.core.inventory import watched
 from healer.core.kernel import Decision, Kernel
 from healer.core.model import Observation
 from healer.folding import Folding
 from healer.ports import ConfigError, HealerError, PolicyRevision, StoreError, Write
-from healer.receiver import alarms, api, servers, views
-from healer.receiver.peers import Rights
+from healer.receiver import alarms, api, peers, servers, views
 from healer.runner import Runner
 from healer.scheduler import Scheduler
 from healer.steps import Performer
@@ -174,8 +172,9 @@ class App:
         calendar.daily("pruning of the journal", PRUNED_AT, self._prune)
         self._exit.push_async_callback(calendar.stop)
         calendar.start()
-        for pulling in assembly.pullings(self._config, self._runner, self._clock, self._telemetry):
-            self._in_background(pulling.run(), f"reading of alarms from {pulling.source}")
+        self._pullings = assembly.pullings(self._config, self._runner, self._clock, self._telemetry)
+        for one in self._pullings:
+            self._in_background(one.run(), f"reading of alarms from {one.source}")
         if (every := systemd.watchdog_interval()) is not None:
             self._in_background(self._say_alive(every), "watchdog")
 
@@ -193,6 +192,7 @@ class App:
             ready=lambda: self._runner.unstored,
             telemetry=self._telemetry,
             confirm=confirming.caller(assembly.confirmed_at(self._config), self.spawn),
+            cut_off=pulling.waker(self._pullings),
         )
         address, port = settings.listen.address, settings.listen.port
         public = await self._open(
@@ -210,7 +210,7 @@ class App:
             status=self._status,
             objection=lambda: self._runner.unstored,
         )
-        rights = Rights.named(settings.api.operators, settings.api.readers)
+        rights = peers.Rights.named(settings.api.operators, settings.api.readers)
         socket = settings.api.socket
         await self._open(f"api.socket: {socket}", servers.on_unix(api.application(daemon, rights), socket))
 
@@ -225,7 +225,7 @@ class App:
 
     # What the parts tell each other.
 
-    def decided(self, event: Event, decision: Decision) -> None:
+    def decided(self, event: happened.Event, decision: Decision) -> None:
         if decision.changes:
             self._news.set()
             self._news = asyncio.Event()

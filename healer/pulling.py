@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -13,6 +14,10 @@ from healer.core.model import Alarm
 from healer.ports import Batch, EngineError, Pull, StoreError
 
 log = structlog.get_logger("healer")
+
+BETWEEN_S = 5.0
+"""At least, from the end of one reading to the next. Alertmanager may cut off a hundred groups in one second, and one
+reading brings what all of them left out; a large one takes about a second for it, and has better things to do."""
 
 Accept = Callable[[tuple[Alarm, ...]], Awaitable[tuple[bool, ...]]]
 
@@ -32,15 +37,26 @@ class Pulling:
     """`alertname` of the alarm that always fires: read here it says nothing of the way that it should come."""
     _why: str | None = field(default=None, init=False)
     """Why it could not be read the last time."""
+    _wanted: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     async def run(self) -> None:
         """Until it is cancelled."""
+        every = self.pull.every.total_seconds()
+        at_least = min(BETWEEN_S, every)
         try:
             while True:
+                # Before and not after: what is asked for meanwhile may be too late for this reading.
+                self._wanted.clear()
                 await self.read()
-                await asyncio.sleep(self.pull.every.total_seconds())
+                await asyncio.sleep(at_least)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._wanted.wait(), every - at_least)
         finally:
             await self.pull.close()
+
+    def soon(self) -> None:
+        """It is read at once, or as soon as BETWEEN_S lets it, however often this is said."""
+        self._wanted.set()
 
     async def read(self) -> None:
         """Once. The sender may forget what it gave only after that has been stored."""
@@ -66,3 +82,14 @@ class Pulling:
         if why != self._why:
             log.warning("alarms.unreadable", source=self.source, why=why)
         self._why = why
+
+
+def waker(pullings: Sequence[Pulling]) -> Callable[[str], None]:
+    """What the receiver tells that a sender has left something out; who is not read anywhere stays so."""
+
+    def wake(source: str) -> None:
+        for one in pullings:
+            if one.source == source:
+                one.soon()
+
+    return wake

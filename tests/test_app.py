@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from structlog.testing import capture_logs
 
 from healer.app import App
@@ -298,3 +300,27 @@ async def test_an_alarm_heals_what_it_names_once_and_what_it_does_not_name_is_li
         assert (other["outcome"], other["incident"]) == ("unmatched", None)
         after = await daemon.healthy()
     assert [name for name in after if after[name]["physical_id"] != before[name]["physical_id"]] == ["web"]
+
+
+async def test_what_a_sender_left_out_is_read_at_it_at_once(furnish: Furnish) -> None:
+    """Otherwise it would be within a minute, which is longer than a test waits."""
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        return web.json_response([])
+
+    keeper = web.Application()
+    keeper.router.add_get("/api/v2/{what}", answer)
+    async with TestServer(keeper) as sender:
+        pull = {"alertmanager": {"url": str(sender.make_url("/"))}}
+        house = await furnish(config={"alarms": {"alertmanager": {"pull": pull}}})
+        async with inside(house) as daemon:
+
+            async def read(times: int) -> bool:
+                return asked.count("/api/v2/alerts") >= times
+
+            await daemon.until(lambda: read(1), "the reading at the start")
+            body = json.loads(FIRING) | {"truncatedAlerts": 2}
+            assert (await daemon.http("POST", "/v1/alarms/alertmanager", data=json.dumps(body)))[0] == 202
+            await daemon.until(lambda: read(2), "a reading of what was left out")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
@@ -11,7 +13,7 @@ from structlog.testing import capture_logs
 from healer.core.model import Alarm, AlarmStatus, Selector
 from healer.core.step import Failure
 from healer.ports import Batch, EngineError, StoreError
-from healer.pulling import Pulling
+from healer.pulling import BETWEEN_S, Pulling, waker
 from tests.virtual_time import virtually
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -105,5 +107,87 @@ def test_it_is_read_at_once_and_then_as_often_as_it_says_until_the_daemon_stops(
         task.cancel()
         await asyncio.wait([task])
         assert queue.told == ["pull here 00:00", "stored"] * 3 + ["closed"]
+
+    virtually(scenario())
+
+
+@asynccontextmanager
+async def running(queue: Queue) -> AsyncIterator[Pulling]:
+    one = reader(queue, Shelf())
+    task = asyncio.get_running_loop().create_task(one.run())
+    try:
+        yield one
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+def reads(queue: Queue) -> int:
+    return sum(told.startswith("pull") for told in queue.told)
+
+
+def test_who_is_asked_for_soon_is_read_at_once_and_a_minute_later() -> None:
+    async def scenario() -> None:
+        queue = Queue()
+        async with running(queue) as one:
+            await asyncio.sleep(20)
+            waker([one])("somebody else")
+            await asyncio.sleep(1)
+            assert reads(queue) == 1
+            waker([one])("here")
+            await asyncio.sleep(0.001)
+            assert reads(queue) == 2
+            await asyncio.sleep(59)
+            assert reads(queue) == 2
+            await asyncio.sleep(2)
+            assert reads(queue) == 3
+
+    virtually(scenario())
+
+
+def test_however_often_it_is_asked_for_there_is_a_pause_between_two_readings() -> None:
+    """Alertmanager may cut off many groups in one second: it must not be asked for all it has a hundred times."""
+
+    async def scenario() -> None:
+        queue = Queue()
+        async with running(queue) as one:
+            for _ in range(int(60 / 0.05)):
+                one.soon()
+                await asyncio.sleep(0.05)
+            assert 60 / BETWEEN_S <= reads(queue) <= 60 / BETWEEN_S + 1
+
+    virtually(scenario())
+
+
+def test_what_is_asked_for_during_a_reading_makes_another_after_it() -> None:
+    """The one under way may have read before that alert came."""
+
+    class Slow(Queue):
+        async def pull(self, source: str, now: datetime) -> Batch:
+            await asyncio.sleep(3)
+            return await super().pull(source, now)
+
+    async def scenario() -> None:
+        queue = Slow()
+        async with running(queue) as one:
+            await asyncio.sleep(1)
+            one.soon()
+            await asyncio.sleep(2.5)
+            assert reads(queue) == 1
+            await asyncio.sleep(BETWEEN_S + 3)
+            assert reads(queue) == 2
+
+    virtually(scenario())
+
+
+def test_one_that_is_read_oftener_than_that_stays_so() -> None:
+    class Eager(Queue):
+        every: ClassVar[timedelta] = timedelta(seconds=1)
+
+    async def scenario() -> None:
+        queue = Eager()
+        async with running(queue):
+            await asyncio.sleep(9.5)
+        assert reads(queue) == 10
 
     virtually(scenario())

@@ -79,6 +79,8 @@ class Intake:
     telemetry: Counts
     confirm: Callable[[str, Confirmation], None] = lambda _source, _confirmation: None
     """Calls a sender back that wants to be before it sends; returns at once."""
+    cut_off: Callable[[str], None] = lambda _source: None
+    """A sender has left alarms out: read them where it keeps them. Returns at once."""
 
 
 _INTAKE: web.AppKey[Intake] = web.AppKey("intake", Intake)
@@ -169,16 +171,13 @@ async def _take(request: web.Request, intake: Intake, source: Source, delivery: 
     intake.telemetry.received(name, batch, new)
     if batch.confirmation is not None:
         intake.confirm(name, batch.confirmation)
+    # The sender does not look at what it is answered: these lines are all that a person will ever see of it.
+    if batch.truncated:
+        log.warning("alarms.cut_off", source=name, alarms=batch.truncated)
+        intake.cut_off(name)
     rejected = [{"index": one.index, "reason": one.reason} for one in batch.rejected]
-    if rejected or batch.truncated:
-        # The sender does not look at what it is answered: this is all that a person will ever see of it.
-        log.warning(
-            "alarm.rejected",
-            source=name,
-            rejected=rejected[:10],
-            alarms=len(rejected),
-            cut_off_by_sender=batch.truncated,
-        )
+    if rejected:
+        log.warning("alarm.rejected", source=name, rejected=rejected[:10], alarms=len(rejected))
     if isinstance(source.parser, Answering):
         return _plain(source.parser.answer(batch, new))
     return answer({"accepted": sum(new), "duplicates": len(new) - sum(new), "rejected": rejected}, 202)

@@ -178,10 +178,13 @@ async def test_who_cannot_be_known_now_is_asked_to_come_again() -> None:
         assert (await ask(desk, "/v1/alarms/alertmanager", body, Authorization="Bearer sesame")).status == 202
 
 
-async def test_what_a_sender_has_left_out_is_counted_and_told() -> None:
-    async with opened(sources={"alertmanager": Source(Alertmanager())}) as desk:
-        body = json.dumps({"alerts": [], "truncatedAlerts": 11}).encode()
+async def test_what_a_sender_has_left_out_is_counted_and_told_and_read_at_it() -> None:
+    told: list[str] = []
+    async with opened(sources={"alertmanager": Source(Alertmanager())}, cut_off=told.append) as desk:
         with capture_logs() as logs:
-            assert (await ask(desk, "/v1/alarms/alertmanager", body)).status == 202
-        assert [(line["event"], line["cut_off_by_sender"]) for line in logs] == [("alarm.rejected", 11)]
+            for body in (b'{"alerts": []}', b'{"alerts": [], "truncatedAlerts": 11}'):
+                assert (await ask(desk, "/v1/alarms/alertmanager", body)).status == 202
+        [line] = logs
+        assert (line["event"], line["source"], line["alarms"]) == ("alarms.cut_off", "alertmanager", 11)
         assert 'healer_alarms_truncated_total{source="alertmanager"} 11.0' in await desk.metrics()
+    assert told == ["alertmanager"]

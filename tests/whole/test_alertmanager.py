@@ -12,6 +12,8 @@ import pytest
 from healer.alarms.alertmanager import Alertmanager as Webhook
 from healer.clock import BootClock
 from healer.core.model import Alarm, AlarmStatus
+from healer.ports import Batch
+from healer.pulling import Pulling, waker
 from healer.pulls.alertmanager import Alertmanager as Pull
 from healer.receiver.alarms import Source
 from tests.debian.programs import Alertmanager, Launcher, ungrouped
@@ -72,25 +74,36 @@ async def test_what_fires_is_over_or_comes_again_is_one_alarm_each(
         assert len([alarm for alarm in kept if alarm.selector.resource == "web"]) == 1
 
 
-async def test_what_it_cut_off_is_counted_and_can_be_read_at_it(
+async def test_what_it_cut_off_is_counted_and_read_at_it_at_once(
     alertmanager: Launcher[Alertmanager], url: str
 ) -> None:
-    async with opened(sources={"alertmanager": Source(Webhook())}) as desk:
+    pullings: list[Pulling] = []
+    read = asyncio.Event()
+    async with opened(sources={"alertmanager": Source(Webhook())}, cut_off=waker(pullings)) as desk:
+
+        def received(source: str, batch: Batch, new: tuple[bool, ...]) -> None:
+            desk.telemetry.received(source, batch, new)
+            read.set()
+
         documents = ungrouped(desk.url + url, group_interval="1s")
         documents["config.yml"]["route"]["group_by"] = ["alertname"]
         documents["config.yml"]["route"]["group_wait"] = "2s"
         documents["config.yml"]["receivers"][0]["webhook_configs"][0]["max_alerts"] = 1
         sender = await alertmanager(documents)
-        await sender.post(down("db"), down("web"), down("api"))
-
-        async def cut() -> bool:
-            return 'healer_alarms_truncated_total{source="alertmanager"} 2.0' in await desk.metrics()
-
-        await until(cut, "a notification that leaves two out")
-        assert len(await desk.filed()) == 1
-        batch = await Pull(url=sender.url).pull("alertmanager", now())
-        assert {alarm.selector.resource for alarm in batch.alarms} == {"db", "web", "api"}
-        assert sorted(await desk.runner.accept(batch.alarms)) == [False, True, True], "one is known already"
+        pullings.append(Pulling("alertmanager", Pull(url=sender.url), desk.runner.accept, now, received))
+        reading = asyncio.get_running_loop().create_task(pullings[0].run())
+        try:
+            async with asyncio.timeout(WITHIN_S):
+                await read.wait()
+            # The next one by itself is a minute away, and `came` has less patience.
+            await sender.post(down("db"), down("web"), down("api"))
+            firing = AlarmStatus.FIRING
+            kept = await came(desk, ("db", firing), ("web", firing), ("api", firing))
+            assert len(kept) == 3, "the one that came both ways is one"
+            assert 'healer_alarms_truncated_total{source="alertmanager"} 2.0' in await desk.metrics()
+        finally:
+            reading.cancel()
+            await asyncio.wait([reading])
 
 
 async def test_what_is_silenced_is_neither_sent_nor_read(
