@@ -141,7 +141,7 @@ class Prometheus(Program):
 
 class Alertmanager(Program):
     package = "prometheus-alertmanager"
-    options = ("--storage.path=data", "--cluster.listen-address=")
+    options: ClassVar[tuple[str, ...]] = ("--storage.path=data", "--cluster.listen-address=")
 
     async def alerts(self) -> list[Document]:
         return list(await self.get("/api/v2/alerts"))
