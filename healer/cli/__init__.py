@@ -133,7 +133,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
 
 def _about_alarms(alarms: argparse.ArgumentParser) -> None:
     """Without a word of its own it lists."""
-    words = alarms.add_subparsers(title="with a body in a file", metavar="WORD")
+    words = alarms.add_subparsers(title="about alarms to come", metavar="WORD")
     sent = _word(words, "send", "alarms:send", "post a body to the running daemon, as its sender would")
     sent.add_argument(
         "--port", type=int, metavar="PORT", help="where the daemon listens; default: the configuration's"
@@ -156,6 +156,28 @@ def _about_alarms(alarms: argparse.ArgumentParser) -> None:
         )
         _configured(word)
         _as_json(word)
+    _about_signing(_word(words, "sign", "alarms:sign", "print the signed URL that a sender is to post to"))
+
+
+def _about_signing(word: argparse.ArgumentParser) -> None:
+    word.add_argument("--source", metavar="NAME", help="which of the configured sources is to take it")
+    for name, said in {
+        "stack": "the name or id of a root stack",
+        "resource": "its path in the stack, or its unique name",
+        "cloud": "where more than one has such a stack",
+        "physical-id": "of one incarnation: the URL means nothing any more once it is replaced",
+        "address": "IP address, host:port or host name of a resource",
+        "host": "a compute host: all that runs there",
+    }.items():
+        word.add_argument(f"--{name}", metavar="TEXT", help=said)
+    word.add_argument(
+        "--url", metavar="URL", help="where the sender reaches healer; default: where it listens"
+    )
+    word.add_argument(
+        "--for", dest="until", type=_duration, metavar="TIME", help="such as 90d; else it is good for ever"
+    )
+    _configured(word)
+    _as_json(word)
 
 
 class _Words(Protocol):

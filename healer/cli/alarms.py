@@ -1,4 +1,4 @@
-"""The words about alarms that a person has in a file: send one, or say what it would mean."""
+"""The words about alarms to come: send one out of a file, say what it would mean, sign the address to post it to."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import parse_qsl, quote
 
+from yarl import URL
+
 from healer.authentication.bearer import Bearer
+from healer.authentication.signed_url import SignedUrl
 from healer.clock import BootClock
 from healer.config.check import check as check_config
 from healer.config.load import AlarmReceiver, Config
@@ -25,6 +28,11 @@ from healer.receiver.alarms import PREFIX
 from healer.rehearsal import Meant, rehearse
 
 TIMEOUT_S = 30
+
+SCOPE = ("cloud", "stack", "resource", "physical_id", "address", "host")
+"""What the address that a sender posts to may say of the resource that is meant."""
+_SCHEMES = ("http", "https", "trust+http", "trust+https")
+"""The last two are Aodh's own words for: with a token."""
 
 _KNOWN_BY = {
     By.PHYSICAL_ID: "by its physical id",
@@ -82,7 +90,7 @@ def send(options: argparse.Namespace) -> int:
     name, receiver = _receiver(config, options.source)
     listen = config.settings.listen
     headers = {"Content-Type": "application/json", **_shown(receiver), **_headers(options.header)}
-    path = PREFIX + quote(name) + (f"?{options.query}" if options.query else "")
+    path = _signed(receiver, PREFIX + quote(name) + (f"?{options.query}" if options.query else ""))
     connection = http.client.HTTPConnection(listen.address, options.port or listen.port, timeout=TIMEOUT_S)
     try:
         connection.request("POST", path, _body(options.file), headers)
@@ -103,6 +111,47 @@ def send(options: argparse.Namespace) -> int:
     if status // 100 == 2:
         say("What became of it: healer alarms")
     return 0 if status // 100 == 2 else 1
+
+
+def sign(options: argparse.Namespace) -> int:
+    """0, and the URL for the sender. 2: the source takes none, or it would name no resource."""
+    config = _config(options.config)
+    if config is None:
+        return 2
+    name, receiver = _receiver(config, options.source)
+    way = receiver.authentication.get("signed_url")
+    if not isinstance(way, SignedUrl):
+        takes = ", ".join(receiver.authentication) or "alarms from everybody"
+        raise ConfigError(
+            f"the source {name} takes no signed URL but {takes}; signed_url under auth is the way"
+        )
+    scope = {one: value for one in SCOPE if (value := getattr(options, one))}
+    if "resource" in scope and "stack" not in scope:
+        raise ConfigError("--resource needs --stack: a name is one only within its stack")
+    url = _base(options.url, config).with_path(PREFIX + name).with_query(scope)
+    expires_at = BootClock().now() + options.until if options.until else None
+    signed = way.sign(str(url), expires_at)
+    if options.json:
+        print(json.dumps({"url": signed, "expires_at": expires_at and expires_at.isoformat()}))
+    else:
+        print(signed)
+    return 0
+
+
+def _base(typed: str | None, config: Config) -> URL:
+    """Where the sender reaches healer; a path before healer's own would be signed, and not be there any more."""
+    listen = config.settings.listen
+    if typed is None:
+        return URL.build(scheme="http", host=listen.address, port=listen.port)
+    try:
+        url = URL(typed)
+    except ValueError as error:
+        raise ConfigError(f"--url {typed!r} is no URL: {error}") from error
+    if url.scheme not in _SCHEMES or not url.host or url != url.origin():
+        raise ConfigError(
+            f"--url {typed!r}: expected http://HOST:PORT or https://HOST:PORT and nothing behind"
+        )
+    return url
 
 
 def _config(path: Path) -> Config | None:
@@ -158,6 +207,12 @@ def _shown(receiver: AlarmReceiver) -> Mapping[str, str]:
     except OSError as error:
         raise ConfigError(f"{file} cannot be read: {error.strerror}") from error
     return {"Authorization": f"{way.scheme} {token}"}
+
+
+def _signed(receiver: AlarmReceiver, path: str) -> str:
+    """With a signature, where a sender shows nothing else."""
+    way = receiver.authentication.get("signed_url")
+    return way.sign(path) if isinstance(way, SignedUrl) else path
 
 
 def _line(one: Meant) -> tuple[str, bool]:

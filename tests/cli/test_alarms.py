@@ -1,17 +1,23 @@
-"""The words about a body in a file: `alarms test`, which needs no daemon, and `alarms send`, which talks to one."""
+"""The words about alarms to come: `test` and `sign`, which need no daemon, and `send`, which talks to one."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+from datetime import datetime, timedelta
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import pytest
+from multidict import MultiDict
+from yarl import URL
 
 from healer import assembly
+from healer.authentication.signed_url import SignedUrl
 from healer.clock import BootClock
 from healer.config.check import load
+from healer.ports import Delivery
 from tests.cli.typist import Answer, Type
 from tests.daemon.houses import Hasty, until
 
@@ -158,3 +164,121 @@ def test_where_nobody_listens_that_is_said(types: Type, folder: Path) -> None:
     config = str(folder / "config.yaml")
     code, _, err = types("alarms", "send", str(file), "--config", config, "--source", "other", "--port", "9")
     assert (code, "nobody takes alarms at 127.0.0.1, port 9" in err) == (1, True)
+
+
+AODH = Path(__file__).parents[1] / "payloads" / "aodh-alarm.json"
+KEY = "only-aodh-and-healer-know-this"
+
+
+@pytest.fixture
+def signed(tmp_path: Path) -> Path:
+    """A configuration whose Aodh posts to signed URLs."""
+    (tmp_path / "key").write_text(KEY)
+    alarms = """\
+alarms:
+  aodh: {auth: {signed_url: {key_files: [key]}}}
+  alertmanager: {}
+listen: {port: 9601}
+"""
+    config = CONFIG.replace(CONFIG[CONFIG.index("alarms:") :], alarms)
+    for name, text in {"config.yaml": config, "policy.yaml": POLICY, "papers.yaml": PAPERS}.items():
+        (tmp_path / name).write_text(text)
+    return tmp_path / "config.yaml"
+
+
+def admits(url: str, at: datetime | None = None) -> bool:
+    """Whether the door would let it in, as the receiver makes a delivery of it."""
+    asked = URL(url)
+    with NamedTemporaryFile("w", suffix=".key") as file:
+        file.write(KEY)
+        file.flush()
+        way = SignedUrl(key_files=(Path(file.name),))
+    came = Delivery("aodh", b"", at or BootClock().now(), {}, MultiDict(asked.query), asked.path)
+    return asyncio.run(way.admits(came))
+
+
+def signs(types: Type, config: Path, *words: str) -> Answer:
+    return types("alarms", "sign", "--config", str(config), "--source", "aodh", *words)
+
+
+def test_a_signed_url_admits_and_names_the_resource(types: Type, signed: Path) -> None:
+    code, out, _ = signs(
+        types, signed, "--stack", "shop & co", "--resource", "group/0/w\u00e4b", "--url", "https://healer:1"
+    )
+    url = out.strip()
+    assert code == 0
+    assert out == f"{url}\n", "it can be pasted"
+    assert url.startswith("https://healer:1/v1/alarms/aodh?")
+    assert URL(url).query["stack"] == "shop & co"
+    assert URL(url).query["resource"] == "group/0/w\u00e4b"
+    assert admits(url)
+    assert not admits(url.replace("shop", "bank"))
+
+
+def test_by_itself_it_is_where_healer_listens_and_good_for_ever(types: Type, signed: Path) -> None:
+    told = json.loads(signs(types, signed, "--physical-id", "8f23b7e6", "--json").out)
+    assert told["url"].startswith("http://127.0.0.1:9601/v1/alarms/aodh?physical_id=8f23b7e6&sig=")
+    assert told["expires_at"] is None
+    assert admits(told["url"], BootClock().now() + timedelta(days=20_000))
+
+
+def test_it_may_end(types: Type, signed: Path) -> None:
+    told = json.loads(signs(types, signed, "--stack", "shop", "--for", "90d", "--json").out)
+    now = BootClock().now()
+    assert datetime.fromisoformat(told["expires_at"]) - now == pytest.approx(
+        timedelta(days=90), abs=timedelta(minutes=1)
+    )
+    assert admits(told["url"], now + timedelta(days=89))
+    assert not admits(told["url"], now + timedelta(days=91))
+
+
+def test_what_aodh_is_to_show_a_token_at_is_signed_as_well(types: Type, signed: Path) -> None:
+    url = signs(types, signed, "--stack", "shop", "--url", "trust+http://healer:9595").out.strip()
+    assert url.startswith("trust+http://healer:9595/v1/alarms/aodh?stack=shop&sig=")
+    assert admits(url.removeprefix("trust+"))
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (
+            ("--source", "alertmanager"),
+            "the source alertmanager takes no signed URL but alarms from everybody",
+        ),
+        (("--source", "aohd"), "did you mean 'aodh'?"),
+        (("--resource", "web"), "--resource needs --stack"),
+        (("--url", "healer:9595"), "expected http://HOST:PORT"),
+        (("--url", "http://healer/behind/a/proxy"), "expected http://HOST:PORT"),
+        (("--url", "http://[healer"), "is no URL"),
+        (("--for", "soon"), "soon"),
+    ],
+)
+def test_what_cannot_be_signed_is_told_why(
+    types: Type, signed: Path, words: tuple[str, ...], says: str
+) -> None:
+    code, out, err = signs(types, signed, *words)
+    assert (code, out) == (2, "")
+    assert says in err
+
+
+def test_a_key_that_cannot_be_read_is_named(types: Type, signed: Path) -> None:
+    (signed.parent / "key").unlink()
+    code, out, err = signs(types, signed, "--stack", "shop")
+    assert (code, out) == (2, "")
+    assert "key cannot be read: No such file or directory" in err
+
+
+class Signing(Hasty):
+    """Takes alarms at signed URLs alone."""
+
+    def furnish(self) -> None:
+        (self.folder / "key").write_text(KEY)
+        super().furnish()
+
+
+def test_a_body_is_posted_to_a_signed_url_where_its_sender_has_one(types: Type) -> None:
+    with Signing(config={"alarms": {"aodh": {"auth": {"signed_url": {"key_files": ["key"]}}}}}) as house:
+        port = until(lambda: house.client.get("/v1/status"), "the daemon")["port"]
+        words = ("--config", str(house.folder / "config.yaml"), "--port", str(port))
+        code, out, _ = types("alarms", "send", str(AODH), *words, "--query", "stack=shop&resource=db")
+        assert (code, out.split(":")[0]) == (0, "Answered 202")
