@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
@@ -14,11 +13,10 @@ from healer.alarms._naming import Naming, clean, text
 from healer.core.model import Alarm, AlarmStatus
 from healer.ports import AlarmError, Batch, Rejected
 
+T = TypeVar("T")
+
 EXPIRES_AFTER = timedelta(hours=25)
 """Longer than a `repeat_interval` of a day, which is the longest that is usual, and the `group_interval` after it."""
-
-_USUAL_BYTES = 1024
-"""Label sets up to this size are remembered with their sums, in all at most some 4 MiB."""
 
 
 class Alert(msgspec.Struct):
@@ -35,7 +33,7 @@ class Notified(Alert, kw_only=True):
 
 
 class _Envelope(msgspec.Struct):
-    alerts: list[msgspec.Raw]
+    alerts: msgspec.Raw
     truncated_alerts: msgspec.Raw = msgspec.field(name="truncatedAlerts", default=msgspec.Raw(b"0"))
 
 
@@ -48,18 +46,36 @@ def notification(body: bytes, what: str, most: int, read: Callable[[Notified], A
     Raises AlarmError where it is not the body of `what`, or has more than `most` alerts.
     """
     envelope = _bodies.decode(body, _Envelope, what)
-    if len(envelope.alerts) > most:
+    alarms, rejected = each(bytes(envelope.alerts), Notified, what, most, read)
+    cut_off = bytes(envelope.truncated_alerts)
+    truncated = int(cut_off[:9]) if cut_off.isdigit() else 0
+    return Batch(alarms, rejected, truncated)
+
+
+def each(
+    body: bytes, kind: type[T], what: str, most: int, read: Callable[[T], Alarm]
+) -> tuple[tuple[Alarm, ...], tuple[Rejected, ...]]:
+    """A list of alerts, one by one: one that cannot be read loses no other.
+
+    Raises AlarmError where it is no list, or has more than `most` alerts; `what` it was to be.
+    """
+    alerts: list[T] | list[msgspec.Raw]
+    try:
+        alerts = msgspec.json.decode(body, type=list[kind])  # type: ignore[valid-type]
+    except _bodies.UNREADABLE:  # one of them at least; which, is worth the time only now
+        alerts = _bodies.decode(body, list[msgspec.Raw], what)
+    if len(alerts) > most:
         raise AlarmError(f"more than {most} alerts in one request")
     alarms: list[Alarm] = []
     rejected: list[Rejected] = []
-    for index, raw in enumerate(envelope.alerts):
+    for index, alert in enumerate(alerts):
         try:
-            alarms.append(read(msgspec.json.decode(raw, type=Notified)))
+            alarms.append(
+                read(msgspec.json.decode(alert, type=kind) if isinstance(alert, msgspec.Raw) else alert)
+            )
         except _bodies.UNREADABLE as error:
             rejected.append(Rejected(index, _bodies.reason(error)))
-    cut_off = bytes(envelope.truncated_alerts)
-    truncated = int(cut_off[:9]) if cut_off.isdigit() else 0
-    return Batch(tuple(alarms), tuple(rejected), truncated)
+    return tuple(alarms), tuple(rejected)
 
 
 def alarm(
@@ -79,8 +95,7 @@ def alarm(
         source=source,
         key=text(key),
         status=status,
-        # A notification has nanoseconds where the answer to a question has milliseconds: it is the same alarm.
-        started_at=started_at.replace(microsecond=started_at.microsecond // 1000 * 1000),
+        started_at=_to_milliseconds(started_at),
         received_at=received_at,
         selector=naming.selector(labels),
         labels=labels,
@@ -88,6 +103,12 @@ def alarm(
         severity=naming.severity_of(labels),
         expires_at=expires_at if status is AlarmStatus.FIRING else None,
     )
+
+
+def _to_milliseconds(at: datetime) -> datetime:
+    """A notification has nanoseconds where the answer to a question has milliseconds: it is the same alarm."""
+    finer = at.microsecond % 1000
+    return at.replace(microsecond=at.microsecond - finer) if finer else at
 
 
 def moment(words: str) -> datetime:
@@ -102,20 +123,3 @@ def moment(words: str) -> datetime:
     if read.tzinfo is None:
         raise ValueError(f"{words!r} has no timezone, and may be any of 24 hours")
     return read.astimezone(UTC)
-
-
-def fingerprint(labels: Mapping[str, str]) -> str:
-    """As Alertmanager computes it (FNV-1a over the sorted labels): 16 hexadecimal digits."""
-    packed = b"".join(b"%b\xff%b\xff" % (name.encode(), labels[name].encode()) for name in sorted(labels))
-    return f"{(_known if len(packed) <= _USUAL_BYTES else _fnv)(packed):016x}"
-
-
-def _fnv(data: bytes) -> int:
-    digest, prime, mask = 0xCBF29CE484222325, 0x100000001B3, 0xFFFFFFFFFFFFFFFF
-    for byte in data:
-        digest = (digest ^ byte) * prime & mask
-    return digest
-
-
-# What fires is sent every minute, and this is the dearest part of reading it.
-_known = lru_cache(maxsize=4096)(_fnv)

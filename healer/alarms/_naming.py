@@ -35,12 +35,12 @@ class Naming(BaseModel):
 
     def selector(self, labels: Mapping[str, str]) -> Selector:
         return Selector(
-            cloud=first(labels, self.cloud),
-            stack=first(labels, self.stack),
-            resource=first(labels, self.resource),
-            physical_id=first(labels, self.physical_id),
-            address=first(labels, self.address),
-            host=first(labels, self.host),
+            first(labels, self.cloud),
+            first(labels, self.stack),
+            first(labels, self.resource),
+            first(labels, self.physical_id),
+            first(labels, self.address),
+            first(labels, self.host),
         )
 
     def severity_of(self, labels: Mapping[str, str]) -> str:
@@ -56,6 +56,12 @@ def first(labels: Mapping[str, str], names: tuple[str, ...]) -> str | None:
 
 
 def clean(labels: Mapping[str, str]) -> dict[str, str]:
+    """As they are, but for what a text of theirs must not hold."""
+    together = "".join(
+        [*labels, *labels.values()]
+    )  # one look at all of them, which hardly ever finds anything
+    if together.isascii() and "\x00" not in together:
+        return dict(labels)
     return {text(name): text(value) for name, value in labels.items()}
 
 

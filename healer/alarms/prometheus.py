@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 from typing import Annotated, ClassVar
 
 import msgspec
 from pydantic import ConfigDict, Field
 
-from healer.alarms import _bodies
-from healer.alarms._alerts import alarm, fingerprint, moment
+from healer.alarms._alerts import alarm, each, moment
 from healer.alarms._naming import Naming
 from healer.core.model import Alarm, AlarmStatus
 from healer.durations import PositiveDuration
 from healer.plugins import Plugin
-from healer.ports import AlarmError, Answer, Batch, Delivery, Rejected
+from healer.ports import Answer, Batch, Delivery
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 """Go's zero time: it was not set."""
@@ -43,17 +44,10 @@ class Prometheus(Plugin):
     """In one request. Prometheus sends 64 at once, or 256 where it is newer."""
 
     def parse(self, delivery: Delivery) -> Batch:
-        alerts = _bodies.decode(delivery.body, list[msgspec.Raw], "a post to Alertmanager's API v2")
-        if len(alerts) > self.max_alerts:
-            raise AlarmError(f"more than {self.max_alerts} alerts in one request")
-        alarms: list[Alarm] = []
-        rejected: list[Rejected] = []
-        for index, raw in enumerate(alerts):
-            try:
-                alarms.append(self._alarm(msgspec.json.decode(raw, type=_Posted), delivery))
-            except _bodies.UNREADABLE as error:
-                rejected.append(Rejected(index, _bodies.reason(error)))
-        return Batch(tuple(alarms), tuple(rejected))
+        what = "a post to Alertmanager's API v2"
+        return Batch(
+            *each(delivery.body, _Posted, what, self.max_alerts, lambda alert: self._alarm(alert, delivery))
+        )
 
     def answer(self, batch: Batch, new: tuple[bool, ...]) -> Answer:  # noqa: ARG002 - Prometheus does not ask
         """Alertmanager's own: 200 and nothing, unless there is something to say."""
@@ -64,7 +58,9 @@ class Prometheus(Plugin):
         )
 
     def _alarm(self, alert: _Posted, delivery: Delivery) -> Alarm:
-        labels = {name: value for name, value in alert.labels.items() if value}  # an empty one is none at all
+        labels = alert.labels
+        if not all(labels.values()):  # an empty one is none at all
+            labels = {name: value for name, value in labels.items() if value}
         if not labels:
             raise ValueError("it has no labels")
         now = delivery.received_at
@@ -77,13 +73,21 @@ class Prometheus(Plugin):
             labels,
             alert.annotations,
             source=delivery.source,
-            key=fingerprint(labels),
+            key=_key(labels),
             status=AlarmStatus.CLEARED if is_over else AlarmStatus.FIRING,
             # Without a start, as for Alertmanager: what is over is known again by its end.
             started_at=starts_at or (ends_at if ends_at and is_over else now),
             received_at=now,
             expires_at=ends_at or now + self.resolve_timeout,
         )
+
+
+def _key(labels: Mapping[str, str]) -> str:
+    """Of equal labels the same, in whichever order they come: 16 hexadecimal digits."""
+    names = sorted(labels)
+    # No byte of UTF-8 is 0xFF, so that no two label sets are joined to the same bytes.
+    joined = "\udcff".join([*names, *map(labels.__getitem__, names)])
+    return blake2b(joined.encode(errors="surrogateescape"), digest_size=8).hexdigest()
 
 
 def _set(words: str | None) -> datetime | None:
