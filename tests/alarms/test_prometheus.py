@@ -97,18 +97,6 @@ def test_the_key_is_of_all_labels_however_long_and_in_whatever_script() -> None:
     assert len(keys) == 7
 
 
-@pytest.mark.parametrize(
-    ("labels", "key"),
-    [
-        ({"alertname": "Big"}, "28e5c246e4fa8f50"),
-        ({"alertname": "naïve", "stack": "a\x00b"}, "8169c822e5b772a5"),
-        ({"alertname": "ByHand", "stack": "shop", "empty": ""}, "2a6c6d5fd0dcf76a"),
-    ],
-)
-def test_the_key_is_what_a_real_alertmanager_said_of_odd_labels(labels: dict[str, str], key: str) -> None:
-    assert alarm(labels=labels).key == key
-
-
 def test_what_is_over_differs_from_what_fired_in_status_alone_and_never_expires() -> None:
     firing = {each.key: each for each in parse(BODIES["2.42.0-firing"], LATER).alarms}
     after = LATER + timedelta(minutes=1)

@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from healer.alarms.alertmanager import Alertmanager as Webhook
-from healer.alarms.prometheus import Prometheus
 from healer.core.model import AlarmStatus, Selector
 from healer.core.step import Failure
 from healer.ports import Batch, Delivery, EngineError
@@ -130,13 +129,6 @@ async def test_what_is_pulled_is_what_was_sent_and_what_was_cut_off(peer: Peer) 
     assert len(pulled) == len(sent.alarms) + sent.truncated
     for each in sent.alarms:
         assert pulled[each.identity] == each
-
-
-async def test_prometheus_gives_the_same_alerts_the_same_keys(peer: Peer) -> None:
-    body = (PAYLOADS / "prometheus-2.42.0-firing.json").read_bytes()
-    sent = Prometheus().parse(Delivery("prometheus", body, NOW)).alarms
-    pulled = (await pull(peer.url)).alarms
-    assert {(each.key, each.started_at) for each in sent} == {(each.key, each.started_at) for each in pulled}
 
 
 async def test_a_newer_alertmanager_is_read_as_well(peer: Peer) -> None:
