@@ -31,7 +31,6 @@ from healer.steps import Performer
 from healer.stopfile import StopFile
 from healer.stores.sqlite import Sqlite
 from healer.survey import Survey
-from healer.telemetry import Telemetry
 from healer.writer import Writer
 
 log = structlog.get_logger("healer")
@@ -98,7 +97,7 @@ class App:
         self._engines = await asyncio.to_thread(assembly.engines, self._config, self._clock)
         for engine in self._engines.values():
             self._exit.push_async_callback(engine.close)
-        self._telemetry = Telemetry(self._clock, self._config.clouds, self._config.alarms)
+        self._telemetry = assembly.telemetry(self._config, self._clock)
         self._kernel = Kernel(state, secrets.token_bytes(16))
         performer = Performer(
             self._engines,

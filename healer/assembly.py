@@ -71,6 +71,12 @@ def pullings(config: Config, runner: Runner, clock: Clock, telemetry: Telemetry)
     ]
 
 
+def telemetry(config: Config, clock: Clock) -> Telemetry:
+    """What is counted from nothing, and which senders are waited for from now on."""
+    expected = [name for name, receiver in config.alarms.items() if receiver.watchdog_expected]
+    return Telemetry(clock, config.clouds, config.alarms, expected)
+
+
 def watchers(config: Config) -> Mapping[str, Watcher]:
     """Every watcher that some policy asks for, by its observations' source."""
     return {

@@ -23,7 +23,10 @@ clouds:
   here: {engine: local, stacks: {shop: shop.yaml}}
   there: {engine: local, stacks: {}}
 policies: [policies.yaml]
-alarms: {alertmanager: {auth: {bearer: {token_files: [token]}}}}
+alarms:
+  alertmanager: {auth: {bearer: {token_files: [token]}}}
+  grafana: {watchdog: Heartbeat}
+  prometheus: {watchdog: ""}
 notifiers: {ops: {notifier: log}}
 """
 POLICIES = """\
@@ -96,3 +99,16 @@ async def test_a_sender_is_admitted_by_the_token_in_its_file(config: Config) -> 
     assert await way.admits(shown)
     assert not await way.admits(replace(shown, headers={}))
     assert source.watchdog == "Watchdog"
+
+
+def test_a_sender_whose_sign_of_life_is_written_down_counts_as_heard_at_the_start(config: Config) -> None:
+    """A path that is deaf from the start would have no series, and no alert without one."""
+
+    def heard(source: str) -> float | None:
+        name = "healer_watchdog_last_received_timestamp_seconds"
+        return told.metrics.registry.get_sample_value(name, {"source": source})
+
+    clock = BootClock()
+    before, told = clock.now(), assembly.telemetry(config, clock)
+    assert [heard(source) for source in ("alertmanager", "prometheus")] == [None, None]
+    assert heard("grafana") == pytest.approx(before.timestamp(), abs=5)

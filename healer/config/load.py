@@ -50,6 +50,8 @@ class AlarmReceiver:
     authentication: Mapping[str, Plugin]
     """None at all takes alarms from everybody who can connect."""
     watchdog: str
+    watchdog_expected: bool
+    """Whether that is written down: only then is a sender that never sent it known to be one that should."""
     confirm_at: str | None
     pulls: Mapping[str, Plugin]
 
@@ -158,6 +160,7 @@ def _plugins(
                 plugin,
                 dict(several(at, "auth", "authentication", alarm.auth)),
                 alarm.watchdog,
+                bool(alarm.watchdog) and "watchdog" in alarm.model_fields_set,
                 alarm.confirm_at,
                 dict(several(at, "pull", "pulls", alarm.pull)),
             )

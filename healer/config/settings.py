@@ -104,7 +104,8 @@ class AlarmSection(Section):
     """Whether everybody who can connect may send, also from other machines, where `auth` names no way."""
     watchdog: str = "Watchdog"
     """The `alertname` of an alert that always fires. It is no alarm: when it came last is a metric, and an alarm path
-    that has gone deaf is known by it. Empty: there is none."""
+    that has gone deaf is known by it; where this is written down, also one that was deaf from the start. Empty: there
+    is none."""
     confirm_at: Url | None = None
     """URL of a sender that asks to be confirmed before it sends (Zaqar): only there is it called back."""
     pull: Mapping[Text, Mapping[str, Any]] = Field(default_factory=dict)

@@ -36,8 +36,18 @@ _OPEN = tuple(state for state in IncidentState if state is not IncidentState.CLO
 
 
 class Telemetry:
-    def __init__(self, clock: Clock, clouds: Iterable[str] = (), sources: Iterable[str] = ()) -> None:
-        """`clouds` and `sources`: the names that the configuration gives to clouds and alarm sources."""
+    def __init__(
+        self,
+        clock: Clock,
+        clouds: Iterable[str] = (),
+        sources: Iterable[str] = (),
+        expected: Iterable[str] = (),
+    ) -> None:
+        """`clouds` and `sources`: the names that the configuration gives to clouds and alarm sources.
+
+        `expected`: those sources that should send an alarm that always fires. They count as heard at the start, so
+        that one that is never heard is as late as one that has gone silent then.
+        """
         self.metrics = Metrics()
         self._clock = clock
         self._phases = Phases()
@@ -50,6 +60,8 @@ class Telemetry:
         begin(self.metrics.truncated, known)
         begin(self.metrics.alarms, known, AlarmStatus, (*AlarmOutcome, DUPLICATE))
         begin(self.metrics.alarms, known, [UNREADABLE], [REJECTED])
+        for source in expected:
+            self.watchdog(source, clock.now())
 
     def decided(self, event: Event, decision: Decision) -> None:
         """Told of what is stored, by the runner."""

@@ -114,7 +114,7 @@ class Metrics:
         )
         self.watchdog = gauge(
             "healer_watchdog_last_received_timestamp_seconds",
-            "When the alarm that always fires came last; none until it has come once.",
+            "When the alarm that always fires came last; until then healer's start, where `watchdog` is written down.",
             "source",
         )
         self.requests = counter(
