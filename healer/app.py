@@ -193,6 +193,7 @@ class App:
             confirm=confirming.caller(assembly.confirmed_at(self._config), self.spawn),
             cut_off=pulling.waker(self._pullings),
         )
+        self._exit.push_async_callback(assembly.let_go, self._config)
         address, port = settings.listen.address, settings.listen.port
         public = await self._open(
             f"listen: {address}, port {port}", servers.on_tcp(alarms.application(intake), address, port)

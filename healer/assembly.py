@@ -14,6 +14,7 @@ from healer.ports import (
     AlarmSource,
     Authentication,
     Clock,
+    Closing,
     Engine,
     Notifier,
     Place,
@@ -55,6 +56,14 @@ def sources(config: Config) -> Mapping[str, Source]:
         )
         for name, receiver in config.alarms.items()
     }
+
+
+async def let_go(config: Config) -> None:
+    """Of all that senders' ways to show who they are hold open."""
+    for receiver in config.alarms.values():
+        for way in receiver.authentication.values():
+            if isinstance(way, Closing):
+                await way.close()
 
 
 def confirmed_at(config: Config) -> Mapping[str, str | None]:

@@ -345,6 +345,15 @@ class Authentication(Protocol):
     async def admits(self, delivery: Delivery) -> bool: ...
 
 
+@runtime_checkable
+class Closing(Protocol):
+    """A way to show who one is for which somebody is asked over a connection."""
+
+    async def close(self) -> None:
+        """Let go of it; called once, when the daemon stops and takes no alarm any more."""
+        ...
+
+
 class Pull(Protocol):
     """Reads a sender's alarms instead of waiting for them. EngineError UNREACHABLE where it cannot be read now."""
 

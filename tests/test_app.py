@@ -20,6 +20,7 @@ from healer.cli import main
 from healer.client import NoDaemonError
 from healer.clock import BootClock
 from healer.config.check import load
+from tests.authentication.senders import PROJECT, SECRET, FakeKeystone
 from tests.daemon.houses import Empty, Inside, inside, kill
 
 Furnish = Callable[..., Awaitable[Empty]]
@@ -324,3 +325,24 @@ async def test_what_a_sender_left_out_is_read_at_it_at_once(furnish: Furnish) ->
             body = json.loads(FIRING) | {"truncatedAlerts": 2}
             assert (await daemon.http("POST", "/v1/alarms/alertmanager", data=json.dumps(body)))[0] == 202
             await daemon.until(lambda: read(2), "a reading of what was left out")
+
+
+async def test_the_connection_by_which_senders_are_known_is_closed_at_the_end(furnish: Furnish) -> None:
+    keystone = FakeKeystone()
+    keystone.tokens[SECRET]["expires_at"] = "2999-01-01T00:00:00.000000Z"
+    await keystone.start()
+    try:
+        way = {"cloud": "mine", "clouds_yaml": "clouds.yaml", "projects": [PROJECT]}
+        house = await furnish(config={"alarms": {"alertmanager": {"auth": {"keystone": way}}}})
+        (house.folder / "clouds.yaml").write_text(keystone.clouds_yaml())
+        async with inside(house) as daemon:
+            shown = {"X-Auth-Token": SECRET}
+            taken = await daemon.http("POST", "/v1/alarms/alertmanager", data=FIRING, headers=shown)
+            assert (taken[0], keystone.connections()) == (202, 1)
+
+        async def closed() -> bool:
+            return keystone.connections() == 0
+
+        await daemon.until(closed, "the connection to be closed")
+    finally:
+        await keystone.stop()

@@ -12,7 +12,7 @@ import structlog
 
 from healer.core.change import AlarmOutcome, AlarmSettled, Change, IncidentChanged, RepairChanged
 from healer.core.detector import Standing, Track, standing
-from healer.core.event import Event, Listed, PoliciesLoaded
+from healer.core.event import Event, Listed, PoliciesLoaded, Snapped
 from healer.core.incident import IncidentState, Outcome, Refusal
 from healer.core.kernel import Decision
 from healer.core.model import NOTHING, AlarmStatus, Health, Observation
@@ -67,8 +67,11 @@ class Telemetry:
         """Told of what is stored, by the runner."""
         metrics = self.metrics
         match event:
-            case Listed(cloud):
+            case Listed(cloud, roots):
+                self._phases.listed(cloud, roots)
                 metrics.read_at.labels(cloud).set(self._clock.now().timestamp())
+            case Snapped(snapshot):
+                self._phases.read(snapshot)
             case PoliciesLoaded(policies, recipes):
                 names = [policy.name for policy in policies]
                 begin(metrics.heals, self._clouds, names, Outcome)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from enum import StrEnum
 
 from healer.core.change import IncidentChanged
 from healer.core.incident import IncidentState
-from healer.core.model import Health, Observation, Target
+from healer.core.model import Health, Observation, Root, Snapshot, Target
 
 
 class Phase(StrEnum):
@@ -43,6 +43,18 @@ class Phases:
             self._failing.setdefault(seen.target, seen.at)
         elif seen.health is Health.HEALTHY:
             self._failing.pop(seen.target, None)
+
+    def read(self, snapshot: Snapshot) -> None:
+        """What does not stand there any more will not be looked at either, and has nothing left to end."""
+        gone = [t for t in self._failing if t.root == snapshot.root and t.path not in snapshot.resources]
+        for target in gone:
+            del self._failing[target]
+
+    def listed(self, cloud: str, roots: Collection[Root]) -> None:
+        """All the stacks that the cloud has."""
+        gone = [t for t in self._failing if t.root.cloud == cloud and t.root not in roots]
+        for target in gone:
+            del self._failing[target]
 
     def changed(self, change: IncidentChanged) -> tuple[Phase, float] | None:
         """The phase that this change ended, and its seconds; None where it ended none."""

@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 
 from healer.ports import Batch
 
-_WORDS = ["firing", "alarm", "ok", "2026-11-22T08:00:01Z", "0001-01-01T00:00:00+23:59", "\ud800", "\x00", ""]
+_WORDS = [
+    "firing",
+    "resolved",
+    "alarm",
+    "ok",
+    "2026-11-22T08:00:01Z",
+    "0001-01-01T00:00:00+23:59",
+    "\ud800",
+    "\x00",
+    "",
+]
 
 JUNK = st.recursive(
     st.none()

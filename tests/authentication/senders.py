@@ -119,6 +119,12 @@ class FakeKeystone:
     async def stop(self) -> None:
         await self._server.close()
 
+    def connections(self) -> int:
+        """Open now."""
+        assert self._server.runner is not None
+        assert self._server.runner.server is not None
+        return len(self._server.runner.server.connections)
+
     def clouds_yaml(self, shown: str = MAY_ASK) -> str:
         """Of a user who has got a token already."""
         auth = f"{{endpoint: '{self._server.make_url('/v3')}', token: {shown}}}"

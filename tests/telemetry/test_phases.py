@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from healer.core.incident import IncidentState
 from healer.core.model import Health, Observation, Symptom
 from healer.telemetry.phases import Phase, Phases
+from tests.core.driven import shop
 from tests.stores.samples import at, closed, incident, told
 
 TARGET = incident(1).target
+ELSEWHERE = replace(TARGET.root, id="another")
 
 
 def look(health: Health, seconds: float) -> Observation:
@@ -83,3 +86,24 @@ def test_the_end_of_an_incident_ends_what_was_noticed_of_it() -> None:
     phases.changed(told(incident(1), "opened", 3))
     phases.changed(told(closed(incident(1), 9), "closed", 9))
     assert phases.changed(told(incident(2), "opened", 20)) is None
+
+
+def test_what_was_seen_of_what_has_gone_is_forgotten() -> None:
+    """A daemon that runs for a year beside stacks that come and go must not remember each of their failures."""
+    here = replace(shop(), root=TARGET.root)
+    here = replace(here, resources={**here.resources, TARGET.path: here.resources["db"]})
+    others = {path: one for path, one in here.resources.items() if path != TARGET.path}
+    cases: list[tuple[Callable[[Phases], None], bool]] = [
+        (lambda phases: phases.read(here), True),
+        (lambda phases: phases.read(replace(here, resources=others)), False),
+        (lambda phases: phases.read(replace(here, root=ELSEWHERE, resources={})), True),
+        (lambda phases: phases.listed("here", {TARGET.root}), True),
+        (lambda phases: phases.listed("there", {ELSEWHERE}), True),
+        (lambda phases: phases.listed("here", {ELSEWHERE}), False),
+    ]
+    for tell, lasts in cases:
+        phases = Phases()
+        phases.looked(look(Health.UNHEALTHY, 1))
+        tell(phases)
+        noticed = phases.changed(told(incident(1), "opened", 3))
+        assert (noticed == (Phase.NOTICING, 2)) is lasts
