@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from healer.core.change import Pause
 from healer.core.model import Alarm, Observation, Root, Snapshot, Target
 from healer.core.policy import Policy
 from healer.core.repair import Recipe
+from healer.core.silence import Silence
 from healer.core.step import Report
 
 
@@ -94,6 +96,23 @@ class Stopped:
 
 
 @dataclass(frozen=True, slots=True)
+class Awaited:
+    """What is silenced at a sender is being read for the first time. Nothing is begun until it is known, or so long."""
+
+    source: str
+    """The name under which the sender is configured."""
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Silenced:
+    """All that is silenced at a sender now, instead of all that it has said of that before."""
+
+    source: str
+    silences: tuple[Silence, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Released:
     """A person lets go of an incident that waits or is exhausted."""
 
@@ -135,6 +154,8 @@ Event = (
     | Paused
     | Unpaused
     | Stopped
+    | Awaited
+    | Silenced
     | Released
     | Reported
     | Resumed

@@ -10,6 +10,7 @@ from enum import Enum, auto
 from healer.core.causes import cause_of
 from healer.core.detector import confirmed, in_grace, is_alarm, stable_since
 from healer.core.incident import Incident, Refusal, Refused
+from healer.core.maintenance import awaited, pause_on, silence_on
 from healer.core.model import NOTHING, Health, Resource, Snapshot, Symptom
 from healer.core.planner import Plan
 from healer.core.policy import Contested, Mode, Policy
@@ -92,21 +93,13 @@ def refusal(case: Case, stage: Stage) -> tuple[Refused | None, tuple[Refusal, ..
     return None, tuple(overridden)
 
 
-def pause_on(state: State, incident: Incident, now: datetime) -> Refused | None:
-    """The pause that covers the incident now, if there is one."""
-    root = incident.target.root
-    stacks = {f"stack:{root.name}", f"stack:{root.id}"}
-    scopes = {"all", f"cloud:{root.cloud}", f"policy:{incident.policy}", *stacks}
-    for pause in state.pauses.values():
-        if pause.scope in scopes and (pause.until is None or now < pause.until):
-            sentence = f"{pause.who} paused {pause.scope}: {pause.why}"
-            return Refused(Refusal.PAUSED, sentence, pause.until or now + LATER)
-    return None
-
-
 def _stopped(case: Case) -> Refused | None:
     why = case.state.stopped
     return case.refused(Refusal.STOPPED, why, LATER) if why is not None else None
+
+
+def _silenced(case: Case) -> Refused | None:
+    return awaited(case.state, case.now) or silence_on(case.state, case.incident, case.now)
 
 
 def _policy(case: Case) -> Refused | None:
@@ -277,6 +270,7 @@ def _mode(case: Case) -> Refused | None:
 GATES: tuple[Gate, ...] = (
     Gate(Refusal.STOPPED, _stopped),
     Gate(Refusal.PAUSED, lambda case: pause_on(case.state, case.incident, case.now), always=True),
+    Gate(Refusal.SILENCED, _silenced, always=True),
     Gate(Refusal.NO_POLICY, _policy, always=True),
     Gate(Refusal.CONTESTED, _contested, always=True),
     Gate(Refusal.CLOUD_UNREACHABLE, _reachable),

@@ -48,6 +48,8 @@ class Refusal(StrEnum):
 
     STOPPED = "stopped"
     PAUSED = "paused"
+    SILENCED = "silenced"
+    """People have silenced it where its alarms come from, or what they silence there is not known yet."""
     NO_POLICY = "no_policy"
     CONTESTED = "contested"
     CLOUD_UNREACHABLE = "cloud_unreachable"

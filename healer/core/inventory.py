@@ -12,7 +12,7 @@ from healer.core.policy import Owned, Policy, Watch, owner
 
 Snapshots = Mapping[Root, Snapshot]
 
-_ADDRESSES = ("address", "name", "hostname")
+ADDRESSES = ("address", "name", "hostname")
 """Attributes by which a thing is reached."""
 
 
@@ -84,7 +84,7 @@ def resolve(snapshots: Snapshots, selector: Selector, replaced: Mapping[str, Tar
         return Unmatched(
             f"there is no stack {selector.stack!r} here" if selector.stack else "there is no stack here"
         )
-    return Unmatched(f"no resource here is {' or '.join(repr(name) for name in said.values())}")
+    return Unmatched(f"no resource {_where(selector)} has the {' or the '.join(said)} that it names")
 
 
 def _said(selector: Selector) -> dict[By, str]:
@@ -131,7 +131,7 @@ def _is_meant(resource: Resource, selector: Selector, by: By) -> bool:
 
 def _is_at(resource: Resource, address: str) -> bool:
     """A port counts only where the resource has one: what is scraped on a server need not be what it serves."""
-    known = {value for name in _ADDRESSES if (value := resource.attributes.get(name))}
+    known = {value for name in ADDRESSES if (value := resource.attributes.get(name))}
     if address in known:
         return True
     name, colon, port = address.rpartition(":")

@@ -14,6 +14,7 @@ from healer.core.event import Event
 from healer.core.ids import Ids
 from healer.core.incident import IncidentState, Outcome, Refusal
 from healer.core.repair import Recipe
+from healer.core.silence import Silence, Silences
 from healer.core.state import State
 from healer.core.turn import Command, Turn
 
@@ -69,8 +70,7 @@ class Kernel:
             case happened.Unreachable(cloud, why):
                 state.unreachable[cloud] = why
             case happened.Alarmed(alarms):
-                for alarm in alarms:
-                    alarming.alarmed(turn, alarm)
+                alarming.alarmed(turn, alarms)
             case happened.Renewed(alarms):
                 for alarm in alarms:
                     alarming.renewed(turn, alarm)
@@ -83,6 +83,10 @@ class Kernel:
                 self._unpaused(turn, identifier, who)
             case happened.Stopped(why):
                 self._stopped(turn, why)
+            case happened.Awaited(source, until):
+                state.awaited[source] = until
+            case happened.Silenced(source, silences):
+                self._silenced(turn, source, silences)
             case happened.Released(identifier, who):
                 incident = state.incidents.get(identifier)
                 if incident is not None and incident.state is not IncidentState.REMEDIATING:
@@ -125,6 +129,11 @@ class Kernel:
         turn.changes.append(PauseChanged(turn.now, pause, lifted_by=who))
         self._go_on(turn, Refusal.PAUSED, Refusal.STOPPED)
 
+    def _silenced(self, turn: Turn, source: str, silences: tuple[Silence, ...]) -> None:
+        self.state.awaited.pop(source, None)
+        self.state.silences[source] = Silences(silences)
+        self._go_on(turn, Refusal.SILENCED, Refusal.STOPPED)
+
     def _load(self, turn: Turn, loaded: happened.PoliciesLoaded) -> None:
         self.state.policies = loaded.policies
         self._recipes = turn.recipes = loaded.recipes
@@ -142,8 +151,7 @@ class Kernel:
         alarming.remember(turn)
 
     def _ask_alarms_again(self, turn: Turn) -> None:
-        for alarm in list(self.state.alarms.values()):
-            alarming.alarmed(turn, alarm)
+        alarming.alarmed(turn, tuple(self.state.alarms.values()))
 
     def _wake_at(self) -> datetime | None:
         """What a repair has in hand, if only to inspect it, goes on with the repair: its own time may be long over."""

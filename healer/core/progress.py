@@ -8,8 +8,9 @@ from datetime import timedelta
 from typing import assert_never
 
 from healer.core import admission
-from healer.core.guardrails import LATER, MUCH_LATER, SOON, pause_on
+from healer.core.guardrails import LATER, MUCH_LATER, SOON
 from healer.core.incident import Declined, Incident, Outcome, Refusal, Refused
+from healer.core.maintenance import put_aside
 from healer.core.model import Snapshot
 from healer.core.planner import Plan, prove
 from healer.core.repair import Ending, Repair, Then, back_off, begin, end, next_step, on_failure, wait
@@ -159,9 +160,9 @@ def _objection(turn: Turn, repair: Repair) -> Failed | None:
     if not NATURE[repair.step].mutates or repair.step is Step.UNMARK:
         return None
     for incident in turn.members(repair):
-        pause = pause_on(turn.state, incident, turn.now)
-        if pause is not None:
-            return Failed(Failure.STOPPED, pause.sentence)
+        aside = put_aside(turn.state, incident, turn.now)
+        if aside is not None:
+            return Failed(Failure.STOPPED, aside.sentence)
         # What is half done is finished, whoever answers by now.
         if not repair.resumed and is_over(turn, incident):
             return Failed(Failure.CANCELLED, f"{incident.target.path} came back by itself")

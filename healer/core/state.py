@@ -12,6 +12,7 @@ from healer.core.incident import Incident
 from healer.core.model import Alarm, Root, Snapshot, Target
 from healer.core.policy import Contested, Owned, Policy
 from healer.core.repair import Repair
+from healer.core.silence import Silences
 
 
 @dataclass(slots=True)
@@ -33,6 +34,10 @@ class State:
     """Worked out anew with every snapshot and every set of policies."""
     stopped: str | None = None
     """Why nothing may be touched at all; None where it may."""
+    silences: dict[str, Silences] = field(default_factory=dict)
+    """What is silenced at each sender of alarms that says so, by the name under which it is configured."""
+    awaited: dict[str, datetime] = field(default_factory=dict)
+    """Until when nothing is begun because such a sender has not been read yet."""
     unreachable: dict[str, str] = field(default_factory=dict)
     """Cloud → why it cannot be read. A cloud that was not read yet is here from the start."""
     tracks: dict[Target, dict[str, Track]] = field(default_factory=dict)

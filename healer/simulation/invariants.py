@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from healer.core.change import AlarmSettled, IncidentChanged, RepairChanged
+from healer.core.change import AlarmsSettled, IncidentChanged, RepairChanged
 from healer.core.event import Event
-from healer.core.guardrails import CLOCKS_APART, pause_on
+from healer.core.guardrails import CLOCKS_APART
 from healer.core.incident import Incident, IncidentState, Outcome
 from healer.core.kernel import Decision
+from healer.core.maintenance import put_aside
 from healer.core.model import Health, Incarnation, Root, StackState
 from healer.core.planner import Plan, upstream
 from healer.core.repair import Repair
@@ -78,8 +79,9 @@ class Invariants:
                     self._incident(kind, incident, note.get("by", ""))
                 case RepairChanged(_, kind, repair, _):
                     self._repair(kind, repair)
-                case AlarmSettled(_, identity, _, _, _):
-                    self._once(self._settled, identity, "an alarm is settled twice")
+                case AlarmsSettled(_, identities, _, _, _):
+                    for identity in identities:
+                        self._once(self._settled, identity, "an alarm is settled twice")
                 case _:
                     continue
 
@@ -217,10 +219,11 @@ class Invariants:
             raise BrokenInvariantError(f"{step} of {repair.root} is performed while the stop file is there")
         for member in repair.members:
             incident = state.incidents.get(member)
-            paused = incident is not None and pause_on(state, incident, self.now) is not None
-            began = max((pause.at for pause in state.pauses.values()), default=self.now)
-            if paused and self._is_long_since(began):
-                raise BrokenInvariantError(f"{step} of {repair.root} is performed while that is paused")
+            aside = incident is not None and put_aside(state, incident, self.now) is not None
+            silences = (one.since for each in state.silences.values() for one in each.of_all)
+            began = [*(pause.at for pause in state.pauses.values()), *(at for at in silences if at)]
+            if aside and self._is_long_since(max(began, default=self.now)):
+                raise BrokenInvariantError(f"{step} of {repair.root} is performed while that is put aside")
 
     def _is_long_since(self, moment: datetime) -> bool:
         """Longer than a call is on its way, that was sent before; while the machine is suspended nothing moves."""

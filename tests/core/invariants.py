@@ -9,9 +9,9 @@ from datetime import datetime
 from healer.core.change import IncidentChanged, RepairChanged
 from healer.core.detector import Standing, standing
 from healer.core.event import Event, Reported, Started, Woken
-from healer.core.guardrails import pause_on
 from healer.core.incident import WAITING, Incident, IncidentState, Outcome
 from healer.core.kernel import Decision
+from healer.core.maintenance import put_aside
 from healer.core.model import Target
 from healer.core.planner import upstream
 from healer.core.policy import Owned
@@ -106,7 +106,7 @@ class Witness:
         self.counted[repair.id] = repair.attempt
         if NATURE[step].mutates and step is not Step.UNMARK:
             for incident in command.incidents:
-                if pause_on(state, incident, now) is not None:
+                if put_aside(state, incident, now) is not None:
                     assert command.objection is not None, "it is paused"
                     assert command.objection.failure in {Failure.STOPPED, Failure.CANCELLED}
                 assert incident.state is IncidentState.REMEDIATING

@@ -28,6 +28,7 @@ from healer.core.event import (
     Released,
     Reported,
     Requested,
+    Silenced,
     Snapped,
     Started,
     Unpaused,
@@ -57,6 +58,7 @@ from healer.core.policy import (
     Watch,
 )
 from healer.core.repair import Recipe, Repair
+from healer.core.silence import Silence
 from healer.core.state import State
 from healer.core.step import Failed, Failure, Report, Step
 from healer.core.turn import Perform
@@ -267,6 +269,10 @@ class Play:
     def resumes(self) -> Play:
         return self.happens(Unpaused("p", "alice"))
 
+    def silences(self, path: str, until: datetime) -> Play:
+        selector = Selector(stack="shop", resource=path)
+        return self.happens(Silenced("am", (Silence("s", selector, until, "alice", "wait"),)))
+
     # What is asked for.
 
     def step(self, step: Step) -> Called:
@@ -320,6 +326,7 @@ class Play:
         """All trouble is over, and everybody tells the truth: nothing goes on for ever, and nothing stays marked."""
         for pause in list(self.state.pauses):
             self.happens(Unpaused(pause, "alice"))
+        self.happens(Silenced("am", ()))
         self.world.busy.clear()
         for _ in range(60):
             self.world.finish(SHOP)

@@ -10,10 +10,21 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from healer.core.change import IncidentChanged, Pause, RepairChanged
-from healer.core.event import Listed, Paused, Released, Reported, Requested, Resumed, Unpaused, Unreachable
+from healer.core.event import (
+    Listed,
+    Paused,
+    Released,
+    Reported,
+    Requested,
+    Resumed,
+    Silenced,
+    Unpaused,
+    Unreachable,
+)
 from healer.core.incident import IncidentState
-from healer.core.model import AlarmStatus, Target
+from healer.core.model import AlarmStatus, Selector, Target
 from healer.core.policy import Attempts, Guardrails
+from healer.core.silence import Silence
 from healer.core.step import NATURE, Done, Failed, Failure, Pending, Step
 from healer.core.turn import Perform
 from tests.core.driven import POLICY, SHOP, Driven, replaced
@@ -72,6 +83,12 @@ class Histories(RuleBasedStateMachine):
     @rule()
     def somebody_resumes(self) -> None:
         self.driven.happen(Unpaused("p", "alice"))
+
+    @rule(path=paths, seconds=st.sampled_from([0, 5, 600]))
+    def somebody_silences(self, path: str, seconds: int) -> None:
+        """Or ends it: whatever was silenced before is not any more."""
+        selector, until = Selector(stack="shop", resource=path), self.driven.now + timedelta(seconds=seconds)
+        self.driven.happen(Silenced("am", (Silence("s", selector, until, "anna", "at work on it"),)))
 
     @precondition(lambda self: self.driven.state.incidents)
     @rule(data=st.data())
@@ -209,6 +226,7 @@ class Histories(RuleBasedStateMachine):
         driven = self.driven
         for pause in list(driven.state.pauses):
             driven.happen(Unpaused(pause, "alice"))
+        driven.happen(Silenced("am", ()))
         for _ in range(200):
             while driven.out:
                 self.carried_out(driven.out[0])

@@ -53,6 +53,7 @@ HAT = (
     "somebody_pauses",
     "somebody_resumes",
     "somebody_resumes",
+    "somebody_silences",
     "somebody_lets_go",
     "policies_change",
     "a_stack_is_read",
@@ -196,6 +197,11 @@ class Worlds(RuleBasedStateMachine):
 
     def somebody_resumes(self, _: st.DataObject) -> None:
         self.play.resumes()
+
+    def somebody_silences(self, data: st.DataObject) -> None:
+        """Or ends it: whatever was silenced before is not any more."""
+        seconds = data.draw(st.sampled_from([0, 5, 600]))
+        self.play.silences(data.draw(paths), self.play.now + timedelta(seconds=seconds))
 
     def somebody_lets_go(self, data: st.DataObject) -> None:
         if self.play.state.incidents:
