@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from healer.core.change import AlarmsSettled, IncidentChanged, RepairChanged
+from healer.core.change import AlarmSettled, IncidentChanged, RepairChanged
 from healer.core.event import Event
 from healer.core.guardrails import CLOCKS_APART
 from healer.core.incident import Incident, IncidentState, Outcome
@@ -79,9 +79,8 @@ class Invariants:
                     self._incident(kind, incident, note.get("by", ""))
                 case RepairChanged(_, kind, repair, _):
                     self._repair(kind, repair)
-                case AlarmsSettled(_, identities, _, _, _):
-                    for identity in identities:
-                        self._once(self._settled, identity, "an alarm is settled twice")
+                case AlarmSettled(_, identity, _, _, _):
+                    self._once(self._settled, identity, "an alarm is settled twice")
                 case _:
                     continue
 
@@ -217,12 +216,10 @@ class Invariants:
         stopped = self.stopped_since
         if stopped is not None and self._is_long_since(stopped):
             raise BrokenInvariantError(f"{step} of {repair.root} is performed while the stop file is there")
-        for member in repair.members:
-            incident = state.incidents.get(member)
-            aside = incident is not None and put_aside(state, incident, self.now) is not None
-            silences = (one.since for each in state.silences.values() for one in each.of_all)
-            began = [*(pause.at for pause in state.pauses.values()), *(at for at in silences if at)]
-            if aside and self._is_long_since(max(began, default=self.now)):
+        since = [pause.at for pause in state.pauses.values()]
+        since += [one.since for each in state.silences.values() for one in each.of_all if one.since]
+        for incident in (state.incidents[i] for i in repair.members if i in state.incidents):
+            if put_aside(state, incident, self.now) and self._is_long_since(max(since, default=self.now)):
                 raise BrokenInvariantError(f"{step} of {repair.root} is performed while that is put aside")
 
     def _is_long_since(self, moment: datetime) -> bool:
