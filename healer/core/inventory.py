@@ -84,7 +84,7 @@ def resolve(snapshots: Snapshots, selector: Selector, replaced: Mapping[str, Tar
         return Unmatched(
             f"there is no stack {selector.stack!r} here" if selector.stack else "there is no stack here"
         )
-    return Unmatched(f"no resource {_where(selector)} has the {' or the '.join(said)} that it names")
+    return Unmatched(f"no resource here is {' or '.join(repr(name) for name in said.values())}")
 
 
 def _said(selector: Selector) -> dict[By, str]:

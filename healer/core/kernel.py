@@ -70,7 +70,8 @@ class Kernel:
             case happened.Unreachable(cloud, why):
                 state.unreachable[cloud] = why
             case happened.Alarmed(alarms):
-                alarming.alarmed(turn, alarms)
+                for alarm in alarms:
+                    alarming.alarmed(turn, alarm)
             case happened.Renewed(alarms):
                 for alarm in alarms:
                     alarming.renewed(turn, alarm)
@@ -151,7 +152,8 @@ class Kernel:
         alarming.remember(turn)
 
     def _ask_alarms_again(self, turn: Turn) -> None:
-        alarming.alarmed(turn, tuple(self.state.alarms.values()))
+        for alarm in list(self.state.alarms.values()):
+            alarming.alarmed(turn, alarm)
 
     def _wake_at(self) -> datetime | None:
         """What a repair has in hand, if only to inspect it, goes on with the repair: its own time may be long over."""
