@@ -442,6 +442,26 @@ class FiledAlarm:
     incident: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which alarms are asked for. What says nothing asks for all."""
+
+    sources: frozenset[str] = frozenset()
+    outcomes: frozenset[AlarmOutcome | None] = frozenset()
+    since: datetime | None = None
+    """Received then or later."""
+
+    def fits(self, filed: FiledAlarm) -> bool:
+        return (
+            (not self.sources or filed.alarm.source in self.sources)
+            and (not self.outcomes or filed.outcome in self.outcomes)
+            and (self.since is None or filed.alarm.received_at >= self.since)
+        )
+
+
+EVERY = Wanted()
+
+
 class Store(Protocol):
     """Where state and story are kept.
 
@@ -477,7 +497,7 @@ class Store(Protocol):
         """Those whose id begins so (letter case does not matter), at most ten."""
         ...
 
-    def alarms(self, limit: int = 100) -> tuple[FiledAlarm, ...]:
+    def alarms(self, limit: int = 100, wanted: Wanted = EVERY) -> tuple[FiledAlarm, ...]:
         """Newest first."""
         ...
 

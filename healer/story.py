@@ -210,6 +210,8 @@ def _alarm(outcome: str) -> _Says:
         source, _, rest = body["identity"].partition("|")
         key, _, status = rest.rpartition("|")
         meant = _MEANT[outcome].format_map({"detail": body["detail"]})
+        if alike := body.get("alarms", 1) - 1:
+            meant += f" (so did {alike} more)"
         return f"an alarm of {source} is {status} ({key.rpartition('|')[0]}), {outcome}: {meant}"
 
     return said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -23,32 +24,41 @@ _NEAR = timedelta(seconds=10)
 """By less than this an end that moves on is not stored anew: after a restart it is a little early."""
 
 
-def alarmed(turn: Turn, alarm: Alarm) -> None:
-    """A stored alarm: it is judged already, and must pass every gate all the same."""
+def alarmed(turn: Turn, alarms: Sequence[Alarm]) -> None:
+    """Stored alarms: each is judged already, and must pass every gate all the same."""
     state = turn.state
-    state.alarms[alarm.identity] = alarm
-    found = resolve(state.snapshots, alarm.selector, state.replaced())
-    if alarm.is_over and not isinstance(found, Found) and (raised := _raised(turn, alarm)):
-        # It names what was healed away, or nothing at all, and still is the word that its sender takes back.
-        _settle(turn, alarm, [_match(turn, alarm, target, None) for target in raised])
-        return
-    if state.unreachable and not isinstance(found, Found):
-        return  # It may mean what cannot be read yet: it is asked again with the next listing.
+    replaced = state.replaced()
+    unmatched: dict[str, list[str]] = defaultdict(list)
+    for alarm in alarms:
+        identity = alarm.identity
+        state.alarms[identity] = alarm
+        found = resolve(state.snapshots, alarm.selector, replaced)
+        if isinstance(found, Found):
+            physical_id = alarm.selector.physical_id if found.by is By.PHYSICAL_ID else None
+            became = [_match(turn, alarm, target, physical_id) for target in found.targets]
+            _settle(turn, identity, became)
+        elif alarm.is_over and (raised := _raised(turn, alarm)):
+            # It names what was healed away, or nothing at all, and still is the word that its sender takes back.
+            _settle(turn, identity, [_match(turn, alarm, target, None) for target in raised])
+        elif state.unreachable:
+            continue  # It may mean what cannot be read yet: it is asked again with the next listing.
+        elif isinstance(found, Unmatched):
+            unmatched[found.why].append(identity)
+        else:
+            _settle(turn, identity, [_not_matched(found)])
+    for why, identities in unmatched.items():
+        # Most of what comes may be none of ours: what is alike is one change, however many they are.
+        turn.settle(identities, AlarmOutcome.UNMATCHED, why)
+
+
+def _not_matched(found: Ambiguous | Stale) -> _Became:
     match found:
-        case Unmatched(why):
-            turn.settle(alarm.identity, AlarmOutcome.UNMATCHED, why)
         case Ambiguous(candidates):
             names = ", ".join(str(target) for target in candidates)
-            turn.settle(alarm.identity, AlarmOutcome.AMBIGUOUS, f"it may mean {names}")
+            return _Became(AlarmOutcome.AMBIGUOUS, f"it may mean {names}")
         case Stale(target):
-            turn.settle(
-                alarm.identity, AlarmOutcome.STALE, f"it is about an earlier {target}, which was replaced"
-            )
-        case Found(targets, by):
-            physical_id = alarm.selector.physical_id if by is By.PHYSICAL_ID else None
-            _settle(turn, alarm, [_match(turn, alarm, target, physical_id) for target in targets])
-        case _:
-            assert_never(found)
+            return _Became(AlarmOutcome.STALE, f"it is about an earlier {target}, which was replaced")
+    assert_never(found)
 
 
 def _raised(turn: Turn, alarm: Alarm) -> list[Target]:
@@ -64,13 +74,13 @@ class _Became:
     incident: str | None = None
 
 
-def _settle(turn: Turn, alarm: Alarm, became: Sequence[_Became]) -> None:
+def _settle(turn: Turn, identity: str, became: Sequence[_Became]) -> None:
     """One word for all that it is about, which are many where a host is meant: what it did counts, if only to one."""
     best = next((one for one in became if one.outcome is AlarmOutcome.MATCHED), became[0])
     alike = [one for one in became if one.outcome is best.outcome]
     detail = ", ".join(one.detail for one in alike[:_NAMED])
     more = f" and {len(alike) - _NAMED} more" if len(alike) > _NAMED else ""
-    turn.settle(alarm.identity, best.outcome, detail + more, best.incident)
+    turn.settle([identity], best.outcome, detail + more, best.incident)
 
 
 def _match(turn: Turn, alarm: Alarm, target: Target, physical_id: str | None) -> _Became:

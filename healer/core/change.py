@@ -73,9 +73,11 @@ class RepairChanged:
 
 
 @dataclass(frozen=True, slots=True)
-class AlarmSettled:
+class AlarmsSettled:
+    """What became of alarms, alike for all of them."""
+
     at: datetime
-    identity: str
+    identities: tuple[str, ...]
     outcome: AlarmOutcome
     detail: str = ""
     incident: str | None = None
@@ -96,4 +98,4 @@ class PauseChanged:
     lifted_by: str | None = None
 
 
-Change = IncidentChanged | RepairChanged | AlarmSettled | AttemptChanged | PauseChanged
+Change = IncidentChanged | RepairChanged | AlarmsSettled | AttemptChanged | PauseChanged

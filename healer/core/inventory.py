@@ -84,7 +84,8 @@ def resolve(snapshots: Snapshots, selector: Selector, replaced: Mapping[str, Tar
         return Unmatched(
             f"there is no stack {selector.stack!r} here" if selector.stack else "there is no stack here"
         )
-    return Unmatched(f"no resource here is {' or '.join(repr(name) for name in said.values())}")
+    # Which they are, the alarm says itself: so this is the same for all that are none of ours.
+    return Unmatched(f"no resource here has its {' or its '.join(said).replace('_', ' ')}")
 
 
 def _said(selector: Selector) -> dict[By, str]:

@@ -70,8 +70,7 @@ class Kernel:
             case happened.Unreachable(cloud, why):
                 state.unreachable[cloud] = why
             case happened.Alarmed(alarms):
-                for alarm in alarms:
-                    alarming.alarmed(turn, alarm)
+                alarming.alarmed(turn, alarms)
             case happened.Renewed(alarms):
                 for alarm in alarms:
                     alarming.renewed(turn, alarm)
@@ -152,8 +151,7 @@ class Kernel:
         alarming.remember(turn)
 
     def _ask_alarms_again(self, turn: Turn) -> None:
-        for alarm in list(self.state.alarms.values()):
-            alarming.alarmed(turn, alarm)
+        alarming.alarmed(turn, tuple(self.state.alarms.values()))
 
     def _wake_at(self) -> datetime | None:
         """What a repair has in hand, if only to inspect it, goes on with the repair: its own time may be long over."""

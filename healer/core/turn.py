@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from healer.core.change import (
     AlarmOutcome,
-    AlarmSettled,
+    AlarmsSettled,
     Attempt,
     AttemptChanged,
     Change,
@@ -130,10 +130,12 @@ class Turn:
             self.changes.append(AttemptChanged(self.now, attempt, withdrawn=True))
 
     def settle(
-        self, identity: str, outcome: AlarmOutcome, detail: str = "", incident: str | None = None
+        self, identities: Iterable[str], outcome: AlarmOutcome, detail: str = "", incident: str | None = None
     ) -> None:
-        self.state.alarms.pop(identity, None)
-        self.changes.append(AlarmSettled(self.now, identity, outcome, detail, incident))
+        identities = tuple(identities)
+        for identity in identities:
+            self.state.alarms.pop(identity, None)
+        self.changes.append(AlarmsSettled(self.now, identities, outcome, detail, incident))
 
     def perform(self, repair: Repair, *, resumed: bool = False, objection: Failed | None = None) -> None:
         members = self.members(repair)

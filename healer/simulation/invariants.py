@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from healer.core.change import AlarmSettled, IncidentChanged, RepairChanged
+from healer.core.change import AlarmsSettled, IncidentChanged, RepairChanged
 from healer.core.event import Event
 from healer.core.guardrails import CLOCKS_APART
 from healer.core.incident import Incident, IncidentState, Outcome
 from healer.core.kernel import Decision
-from healer.core.maintenance import put_aside
+from healer.core.maintenance import pause_on
 from healer.core.model import Health, Incarnation, Root, StackState
 from healer.core.planner import Plan, upstream
 from healer.core.repair import Repair
@@ -79,8 +79,9 @@ class Invariants:
                     self._incident(kind, incident, note.get("by", ""))
                 case RepairChanged(_, kind, repair, _):
                     self._repair(kind, repair)
-                case AlarmSettled(_, identity, _, _, _):
-                    self._once(self._settled, identity, "an alarm is settled twice")
+                case AlarmsSettled(_, identities, _, _, _):
+                    for identity in identities:
+                        self._once(self._settled, identity, "an alarm is settled twice")
                 case _:
                     continue
 
@@ -216,10 +217,11 @@ class Invariants:
         stopped = self.stopped_since
         if stopped is not None and self._is_long_since(stopped):
             raise BrokenInvariantError(f"{step} of {repair.root} is performed while the stop file is there")
-        since = [pause.at for pause in state.pauses.values()]
-        since += [one.since for each in state.silences.values() for one in each.of_all if one.since]
         for incident in (state.incidents[i] for i in repair.members if i in state.incidents):
-            if put_aside(state, incident, self.now) and self._is_long_since(max(since, default=self.now)):
+            paused = pause_on(state, incident, self.now) is not None
+            began = max((pause.at for pause in state.pauses.values()), default=self.now)
+            since = began if paused else self.around.silenced_since(incident.target)
+            if since is not None and self._is_long_since(since):
                 raise BrokenInvariantError(f"{step} of {repair.root} is performed while that is put aside")
 
     def _is_long_since(self, moment: datetime) -> bool:

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any, assert_never
 
 from healer.core.change import (
-    AlarmSettled,
+    AlarmsSettled,
     AttemptChanged,
     Change,
     IncidentChanged,
@@ -48,9 +48,10 @@ def entry_of(change: Change, seq: int = 0) -> Entry | None:
                 return None
             body = _repair(repair, kind) | {"note": note}
             return Entry(seq, at, f"repair.{kind}", None, repair.id, _plain(body))
-        case AlarmSettled(at, identity, outcome, detail, concerned):
-            body = {"identity": identity, "detail": detail}
-            return Entry(seq, at, f"alarm.{outcome}", concerned, None, body)
+        case AlarmsSettled(at, identities, outcome, detail, concerned):
+            told = {"identity": next(iter(identities), ""), "detail": detail}
+            alike = {"alarms": len(identities)} if len(identities) > 1 else {}
+            return Entry(seq, at, f"alarm.{outcome}", concerned, None, told | alike)
         case PauseChanged(at, pause, lifted_by):
             body = {"id": pause.id, "scope": pause.scope, "who": pause.who, "why": pause.why}
             if lifted_by is not None:

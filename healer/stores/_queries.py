@@ -7,12 +7,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, delete, func, or_, select
 
-from healer.core.change import AlarmOutcome
 from healer.core.incident import Incident
 from healer.core.state import State
-from healer.ports import Entry, FiledAlarm
+from healer.ports import Entry
+from healer.stores import _filing
+from healer.stores._filing import Known
 from healer.stores._schema import (
-    alarms,
     attempts,
     incidents,
     journal,
@@ -27,13 +27,12 @@ def load(connection: Connection) -> State:
     """All that is open, every attempt and pause, and the alarms that are not settled."""
     open_incidents = select(incidents.c.body).where(incidents.c.closed_at.is_(None))
     open_repairs = select(repairs.c.body).where(repairs.c.open)
-    unsettled = select(alarms.c.identity, alarms.c.body).where(alarms.c.outcome.is_(None))
     return State(
         incidents=_by_id(connection, open_incidents.order_by(incidents.c.opened_at, incidents.c.id)),
         repairs=_by_id(connection, open_repairs.order_by(repairs.c.opened_at, repairs.c.id)),
         attempts=_by_id(connection, select(attempts.c.body).order_by(attempts.c.began_at, attempts.c.id)),
         pauses=_by_id(connection, select(pauses.c.body).order_by(pauses.c.id)),
-        alarms={row.identity: row.body for row in connection.execute(unsettled.order_by(alarms.c.seq))},
+        alarms=_filing.unsettled(connection),
     )
 
 
@@ -68,14 +67,7 @@ def find_incidents(connection: Connection, prefix: str, limit: int) -> tuple[Inc
     )
 
 
-def read_alarms(connection: Connection, limit: int) -> tuple[FiledAlarm, ...]:
-    return tuple(
-        FiledAlarm(row.body, AlarmOutcome(row.outcome) if row.outcome else None, row.detail, row.incident)
-        for row in connection.execute(select(alarms).order_by(alarms.c.seq.desc()).limit(limit))
-    )
-
-
-def prune(connection: Connection, before: datetime) -> int:
+def prune(connection: Connection, known: Known, before: datetime) -> int:
     """Incidents and repairs that ended before, and all that was told of nothing that is kept."""
     kept = select(incidents.c.id)
     serving = select(members.c.repair).where(members.c.incident.in_(kept))
@@ -87,14 +79,10 @@ def prune(connection: Connection, before: datetime) -> int:
             attempts.c.incident.not_in(kept),
         ),
         delete(pauses).where(pauses.c.until < before),
-        delete(alarms).where(
-            alarms.c.last_sent_at < before,
-            alarms.c.outcome.is_not(None),
-            or_(alarms.c.incident.is_(None), alarms.c.incident.not_in(kept)),
-        ),
         delete(observation_runs).where(observation_runs.c.last_at < before),
     ):
         connection.execute(outdated)
+    _filing.prune(connection, known, before)
     gone = connection.execute(
         delete(journal).where(
             journal.c.at < before,

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Any, assert_never
 
-from sqlalchemy import Column, Connection, Delete, Table, bindparam, delete, insert, update
+from sqlalchemy import Column, Connection, Delete, Table, bindparam, delete, insert
 from sqlalchemy.dialects import postgresql, sqlite
 
 from healer.core.change import (
-    AlarmSettled,
+    AlarmsSettled,
     Attempt,
     AttemptChanged,
     Change,
@@ -20,12 +20,13 @@ from healer.core.change import (
     RepairChanged,
 )
 from healer.core.incident import Incident
-from healer.core.model import Alarm, Target
+from healer.core.model import Target
 from healer.core.repair import Repair
 from healer.ports import ObservationRun, Write
+from healer.stores import _filing
+from healer.stores._filing import Known
 from healer.stores._journal import SCHEMA, entry_of
 from healer.stores._schema import (
-    alarms,
     attempts,
     incidents,
     journal,
@@ -53,34 +54,19 @@ def upsert(table: Table, dialect: str, *, overwrite: bool = True) -> Any:
 
 
 @cache
-def file_new(dialect: str) -> Any:
-    """Insert those alarms whose identity is not there yet; gives these identities back."""
-    statement = _INSERT[dialect](alarms).on_conflict_do_nothing(index_elements=[alarms.c.identity])
-    return statement.returning(alarms.c.identity)
-
-
-@cache
 def forget(column: Column[str]) -> Delete:
     """Delete the rows that have this value, `which`, there."""
     return delete(column.table).where(column == bindparam("which"))
 
 
-SENT_AGAIN = (
-    update(alarms).where(alarms.c.identity == bindparam("which")).values(last_sent_at=bindparam("sent_at"))
-)
 TELL = insert(journal)
-SETTLE = (
-    update(alarms)
-    .where(alarms.c.identity == bindparam("which"))
-    .values(outcome=bindparam("became"), detail=bindparam("why"), incident=bindparam("of"))
-)
 
 
-def write(connection: Connection, writes: Sequence[Write]) -> tuple[tuple[bool, ...], ...]:
+def write(connection: Connection, known: Known, writes: Sequence[Write]) -> tuple[tuple[bool, ...], ...]:
     """Keep all of them, and say of each alarm of each write whether it was new."""
     dialect = connection.dialect.name
-    new = _file(connection, writes)
-    _keep(connection, [change for one in writes for change in one.changes])
+    new = _filing.file(connection, known, writes)
+    _keep(connection, known, [change for one in writes for change in one.changes])
     runs = [_run(run) for one in writes for run in one.runs]
     _execute(connection, upsert(observation_runs, dialect), runs)
     revisions = [
@@ -97,36 +83,13 @@ def _execute(connection: Connection, statement: Any, rows: Sequence[Row]) -> Non
         connection.execute(statement, rows)
 
 
-def _file(connection: Connection, writes: Sequence[Write]) -> tuple[tuple[bool, ...], ...]:
-    rows: dict[str, Row] = {}
-    named = [[(alarm.identity, alarm) for alarm in one.alarms] for one in writes]
-    for identity, alarm in (pair for pairs in named for pair in pairs):
-        rows.setdefault(identity, _alarm(identity, alarm))
-    fresh: set[str] = set()
-    if rows:
-        fresh.update(connection.scalars(file_new(connection.dialect.name), list(rows.values())))
-    again = [
-        {"which": name, "sent_at": row["last_sent_at"]} for name, row in rows.items() if name not in fresh
-    ]
-    _execute(connection, SENT_AGAIN, again)
-    return tuple(tuple(_take(fresh, identity) for identity, _ in pairs) for pairs in named)
-
-
-def _take(fresh: set[str], identity: str) -> bool:
-    """Of several in one batch that are the same, the first is the new one."""
-    if identity in fresh:
-        fresh.remove(identity)
-        return True
-    return False
-
-
-def _keep(connection: Connection, changes: Sequence[Change]) -> None:
+def _keep(connection: Connection, known: Known, changes: Sequence[Change]) -> None:
     """The last word on each row, in the order in which they come up: a repair comes before its root's next one."""
     of_incidents: dict[str, Incident] = {}
     of_repairs: dict[str, Repair] = {}
     of_attempts: dict[str, Row | None] = {}
     of_pauses: dict[str, Row | None] = {}
-    settled: list[Row] = []
+    settled: list[AlarmsSettled] = []
     for change in changes:
         match change:
             case IncidentChanged(incident=incident):
@@ -137,8 +100,8 @@ def _keep(connection: Connection, changes: Sequence[Change]) -> None:
                 of_attempts[attempt.id] = None if withdrawn else _attempt(attempt)
             case PauseChanged(_, pause, lifted_by):
                 of_pauses[pause.id] = _pause(pause) if lifted_by is None else None
-            case AlarmSettled(_, identity, outcome, detail, of):
-                settled.append({"which": identity, "became": outcome.value, "why": detail, "of": of})
+            case AlarmsSettled():
+                settled.append(change)
             case _:
                 assert_never(change)
     dialect = connection.dialect.name
@@ -146,7 +109,7 @@ def _keep(connection: Connection, changes: Sequence[Change]) -> None:
     _keep_repairs(connection, of_repairs.values())
     _keep_or_forget(connection, attempts, of_attempts)
     _keep_or_forget(connection, pauses, of_pauses)
-    _execute(connection, SETTLE, settled)
+    _filing.settle(connection, known, settled)
     _execute(connection, TELL, [row for change in changes for row in _told(change)])
 
 
@@ -163,18 +126,6 @@ def _keep_repairs(connection: Connection, changed: Iterable[Repair]) -> None:
 def _keep_or_forget(connection: Connection, table: Table, rows: dict[str, Row | None]) -> None:
     _execute(connection, upsert(table, connection.dialect.name), [row for row in rows.values() if row])
     _execute(connection, forget(table.c.id), [{"which": key} for key, row in rows.items() if row is None])
-
-
-def _alarm(identity: str, alarm: Alarm) -> Row:
-    return {
-        "identity": identity,
-        "source": alarm.source,
-        "key": alarm.key,
-        "status": alarm.status.value,
-        "received_at": alarm.received_at,
-        "last_sent_at": alarm.received_at,
-        "body": alarm,
-    }
 
 
 def _incident(incident: Incident) -> Row:

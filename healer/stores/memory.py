@@ -11,7 +11,7 @@ from typing import assert_never
 from pydantic import ConfigDict, PrivateAttr
 
 from healer.core.change import (
-    AlarmSettled,
+    AlarmsSettled,
     Attempt,
     AttemptChanged,
     Change,
@@ -25,7 +25,7 @@ from healer.core.model import Alarm, Root
 from healer.core.repair import Repair
 from healer.core.state import State
 from healer.plugins import Plugin
-from healer.ports import Entry, FiledAlarm, StoreError, Write
+from healer.ports import EVERY, Entry, FiledAlarm, StoreError, Wanted, Write
 from healer.stores._journal import entry_of
 
 
@@ -83,10 +83,11 @@ class _Kept:
                     self.pauses[change.pause.id] = change.pause
                 else:
                     self.pauses.pop(change.pause.id, None)
-            case AlarmSettled(_, identity, outcome, detail, incident):
-                if identity in self.alarms:
-                    alarm = self.alarms[identity].alarm
-                    self.alarms[identity] = FiledAlarm(alarm, outcome, detail, incident)
+            case AlarmsSettled(_, identities, outcome, detail, incident):
+                for identity in identities:
+                    if identity in self.alarms:
+                        alarm = self.alarms[identity].alarm
+                        self.alarms[identity] = FiledAlarm(alarm, outcome, detail, incident)
             case _:
                 assert_never(change)
 
@@ -174,8 +175,8 @@ class Memory(Plugin):
         kept, wanted = self._open().incidents, prefix.upper()
         return tuple(kept[key] for key in sorted(kept) if key.startswith(wanted))[:10]
 
-    def alarms(self, limit: int = 100) -> tuple[FiledAlarm, ...]:
-        return tuple(islice(reversed(self._open().alarms.values()), limit))
+    def alarms(self, limit: int = 100, wanted: Wanted = EVERY) -> tuple[FiledAlarm, ...]:
+        return tuple(islice(filter(wanted.fits, reversed(self._open().alarms.values())), limit))
 
     def prune(self, before: datetime) -> int:
         return self._open().prune(before)

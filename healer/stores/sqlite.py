@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 
 from pydantic import ConfigDict, PrivateAttr
@@ -15,8 +16,9 @@ from sqlalchemy import Connection, Engine, select, update
 from healer.core.incident import Incident
 from healer.core.state import State
 from healer.plugins import Plugin
-from healer.ports import Entry, FiledAlarm, StaleWriterError, StoreError, Write
-from healer.stores import _file, _queries, _rows
+from healer.ports import EVERY, Entry, FiledAlarm, StaleWriterError, StoreError, Wanted, Write
+from healer.stores import _file, _filing, _queries, _rows
+from healer.stores._filing import Known
 from healer.stores._schema import meta
 
 _LATEST = select(meta.c.epoch)
@@ -39,6 +41,7 @@ class Sqlite(Plugin):
     """The state directory, on a local disk. It holds `state.sqlite`, what SQLite keeps beside it, and `healer.lock`."""
 
     _held: _Held | None = PrivateAttr(default=None)
+    _known: Known | None = PrivateAttr(default=None)
 
     @property
     def path(self) -> Path:
@@ -75,8 +78,8 @@ class Sqlite(Plugin):
             return _queries.load(connection)
 
     def commit(self, writes: Sequence[Write]) -> tuple[tuple[bool, ...], ...]:
-        with self._writing() as connection:
-            return _rows.write(connection, writes)
+        with self._writing() as (connection, known):
+            return _rows.write(connection, known, writes)
 
     def journal(self, after: int = 0, incident: str | None = None, limit: int = 1000) -> tuple[Entry, ...]:
         with self._reading() as connection:
@@ -90,17 +93,17 @@ class Sqlite(Plugin):
         with self._reading() as connection:
             return _queries.find_incidents(connection, prefix, limit=10)
 
-    def alarms(self, limit: int = 100) -> tuple[FiledAlarm, ...]:
+    def alarms(self, limit: int = 100, wanted: Wanted = EVERY) -> tuple[FiledAlarm, ...]:
         with self._reading() as connection:
-            return _queries.read_alarms(connection, limit)
+            return tuple(islice(filter(wanted.fits, _filing.newest(connection, wanted.since)), limit))
 
     def prune(self, before: datetime) -> int:
-        with self._writing() as connection:
-            return _queries.prune(connection, before)
+        with self._writing() as (connection, known):
+            return _queries.prune(connection, known, before)
 
     def close(self) -> None:
         """Twice is the same as once."""
-        held, self._held = self._held, None
+        held, self._held, self._known = self._held, None, None
         if held is not None:
             held.letting_go.close()
 
@@ -115,7 +118,7 @@ class Sqlite(Plugin):
             yield connection
 
     @contextmanager
-    def _writing(self) -> Iterator[Connection]:
+    def _writing(self) -> Iterator[tuple[Connection, Known]]:
         """A transaction that is committed only where this writer is still the latest, and the file still the one."""
         held = self._open()
         immediate = held.engine.execution_options(begin="IMMEDIATE")
@@ -125,8 +128,11 @@ class Sqlite(Plugin):
                 raise StaleWriterError(
                     f"{self.path}: another healer has taken over (epoch {latest}; this one has {held.epoch})"
                 )
-            yield connection
+            # What is in memory is only as good as the commit: one that fails leaves nothing to go by.
+            known, self._known = self._known or _filing.known(connection), None
+            yield connection, known
             self.check()
+        self._known = known
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from itertools import product
 
 import structlog
 
-from healer.core.change import AlarmOutcome, AlarmSettled, Change, IncidentChanged, RepairChanged
+from healer.core.change import AlarmOutcome, AlarmsSettled, Change, IncidentChanged, RepairChanged
 from healer.core.detector import Standing, Track, standing
 from healer.core.event import Event, Listed, PoliciesLoaded, Snapped
 from healer.core.incident import IncidentState, Outcome, Refusal
@@ -93,9 +93,9 @@ class Telemetry:
                 self._count_incident(change)
             case RepairChanged():
                 self._count_repair(change)
-            case AlarmSettled(_, identity, outcome):
-                source, status = identity.partition("|")[0], identity.rpartition("|")[2]
-                self.metrics.alarms.labels(source, status, outcome).inc()
+            case AlarmsSettled(_, identities, outcome):
+                for (source, status), number in lines.tally(identities).items():
+                    self.metrics.alarms.labels(source, status, outcome).inc(number)
             case _:
                 pass  # Attempts and pauses are counted where they stand, in the state.
 
@@ -132,12 +132,13 @@ class Telemetry:
         """One request's alarms are stored; what becomes of the new ones is counted when the kernel has settled it."""
         self.metrics.alarms.labels(source, UNREADABLE, REJECTED).inc(len(batch.rejected))
         self.metrics.truncated.labels(source).inc(batch.truncated)
+        repeated = Tally(a.status for a, is_new in zip(batch.alarms, new, strict=True) if not is_new)
+        for status, number in repeated.items():
+            self.metrics.alarms.labels(source, status, DUPLICATE).inc(number)
+        delivered = self.metrics.delivery.labels(source)
         for alarm, is_new in zip(batch.alarms, new, strict=True):
-            if not is_new:
-                self.metrics.alarms.labels(source, alarm.status, DUPLICATE).inc()
-            elif alarm.status is AlarmStatus.FIRING:
-                lag = alarm.received_at - alarm.started_at
-                self.metrics.delivery.labels(source).observe(max(0.0, lag.total_seconds()))
+            if is_new and alarm.status is AlarmStatus.FIRING:
+                delivered.observe(max(0.0, (alarm.received_at - alarm.started_at).total_seconds()))
 
     def looked(self, seen: Observation, seconds: float) -> None:
         """One look of a probe, which took so long."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import Enum
 from typing import Any, assert_never
@@ -11,7 +12,7 @@ from typing import Any, assert_never
 import structlog
 
 from healer.core.change import (
-    AlarmSettled,
+    AlarmsSettled,
     AttemptChanged,
     Change,
     IncidentChanged,
@@ -61,10 +62,10 @@ def write(change: Change) -> None:
                 "action": repair.recipe.action,
             }
             _line(f"repair.{kind}", named | _noted(note))
-        case AlarmSettled(_, identity, outcome, detail, incident):
-            source, status = identity.partition("|")[0], identity.rpartition("|")[2]
-            named = {"source": source, "status": status, "detail": detail, "incident": incident}
-            _line(f"alarm.{outcome}", named)
+        case AlarmsSettled(_, identities, outcome, detail, incident):
+            for (source, status), number in tally(identities).items():
+                named = {"source": source, "status": status, "detail": detail, "incident": incident}
+                _line(f"alarm.{outcome}", named | ({"alarms": number} if number > 1 else {}))
         case PauseChanged(_, pause, lifted_by):
             kind = "lifted" if lifted_by else "set"
             named = {"pause": pause.id, "scope": pause.scope, "who": lifted_by or pause.who, "why": pause.why}
@@ -73,6 +74,11 @@ def write(change: Change) -> None:
             return
         case _:
             assert_never(change)
+
+
+def tally(identities: Iterable[str]) -> Mapping[tuple[str, str], int]:
+    """How many alarms of each source and status these are."""
+    return Counter((one.partition("|")[0], one.rpartition("|")[2]) for one in identities)
 
 
 def _line(kind: str, words: Mapping[str, Any]) -> None:

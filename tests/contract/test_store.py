@@ -11,13 +11,13 @@ from typing import Any, cast
 import pytest
 
 from healer import plugins
-from healer.core.change import AlarmOutcome, AlarmSettled, AttemptChanged, Change, PauseChanged
+from healer.core.change import AlarmOutcome, AlarmsSettled, AttemptChanged, Change, PauseChanged
 from healer.core.incident import IncidentState, Refusal, Refused
 from healer.core.model import AlarmStatus, Health, Symptom, Target
 from healer.core.repair import Ending
 from healer.core.state import State
 from healer.core.step import Failure, Step
-from healer.ports import ObservationRun, PolicyRevision, Store, StoreError, Write
+from healer.ports import ObservationRun, PolicyRevision, Store, StoreError, Wanted, Write
 from tests.plugged import example, fits
 from tests.stores.samples import (
     BANK,
@@ -232,9 +232,11 @@ def test_an_alarm_is_new_once_however_often_it_is_sent(daemons: Daemons) -> None
 def test_a_settled_alarm_is_not_asked_again_and_tells_what_became_of_it(daemons: Daemons) -> None:
     one, two, three = alarm(1), alarm(2), alarm(3)
     daemons.store.commit([Write(alarms=(one, two))])
-    settled = AlarmSettled(at(60), one.identity, AlarmOutcome.MATCHED, "shop/db", ulid(1))
+    settled = AlarmsSettled(at(60), (one.identity,), AlarmOutcome.MATCHED, "shop/db", ulid(1))
     keep(daemons.store, settled)
-    unmatched = AlarmSettled(at(61), three.identity, AlarmOutcome.UNMATCHED, "there is no stack 'bank' here")
+    unmatched = AlarmsSettled(
+        at(61), (three.identity,), AlarmOutcome.UNMATCHED, "there is no stack 'bank' here"
+    )
     daemons.store.commit([Write((unmatched,), (three,))])
     store = daemons.restart()
     assert store.load().alarms == {two.identity: two}
@@ -247,6 +249,35 @@ def test_a_settled_alarm_is_not_asked_again_and_tells_what_became_of_it(daemons:
     assert filed[0].detail == "there is no stack 'bank' here"
     assert store.alarms(limit=1) == filed[:1]
     assert kinds(store) == ["alarm.matched", "alarm.unmatched"]
+
+
+def test_alarms_are_given_by_sender_by_what_became_of_them_and_by_age(daemons: Daemons) -> None:
+    """In one commit and in several, for those of one commit may be kept together."""
+    old, new = alarm(1), alarm(2)
+    late = alarm(3, source="prometheus", received_at=at(9000))
+    stale = alarm(4, source="grafana", received_at=at(9001))
+    daemons.store.commit([Write(alarms=(old, new, late))])
+    daemons.store.commit([Write(alarms=(stale,))])
+    keep(daemons.store, AlarmsSettled(at(9002), (old.identity, late.identity), AlarmOutcome.UNMATCHED))
+    keep(daemons.store, AlarmsSettled(at(9003), (stale.identity,), AlarmOutcome.STALE))
+    store = daemons.restart()
+    unmatched, pending = AlarmOutcome.UNMATCHED, None
+    for wanted, found in (
+        (Wanted(), [stale, late, new, old]),
+        (Wanted(sources=frozenset({"alertmanager"})), [new, old]),
+        (Wanted(sources=frozenset({"alertmanager", "grafana"})), [stale, new, old]),
+        (Wanted(sources=frozenset({"aodh"})), []),
+        (Wanted(outcomes=frozenset({unmatched})), [late, old]),
+        (Wanted(outcomes=frozenset({pending})), [new]),
+        (Wanted(outcomes=frozenset({pending, AlarmOutcome.STALE})), [stale, new]),
+        (Wanted(since=at(32)), [stale, late, new]),
+        (Wanted(since=at(9001)), [stale]),
+        (Wanted(since=at(9002)), []),
+        (Wanted(frozenset({"prometheus"}), frozenset({unmatched}), at(9000)), [late]),
+        (Wanted(frozenset({"prometheus"}), frozenset({pending}), at(9000)), []),
+    ):
+        assert [filed.alarm for filed in store.alarms(wanted=wanted)] == found
+        assert [filed.alarm for filed in store.alarms(1, wanted)] == found[:1]
 
 
 def test_the_journal_is_told_in_order_and_from_any_number_on(daemons: Daemons) -> None:
@@ -280,7 +311,7 @@ def test_the_story_of_an_incident_holds_its_repairs_and_not_another_incident(sto
         told(replace(mine, state=IncidentState.REMEDIATING, repair=shared.id), "admitted"),
         stepped(narrowed, "admitted"),
         stepped(repair(8, root=BANK, members=(alone.id,)), "admitted"),
-        AlarmSettled(at(3), alarm(1).identity, AlarmOutcome.MATCHED, "shop/db", mine.id),
+        AlarmsSettled(at(3), (alarm(1).identity,), AlarmOutcome.MATCHED, "shop/db", mine.id),
     )
     assert kinds(store, incident=mine.id) == [
         "incident.opened",
@@ -351,15 +382,17 @@ def test_only_what_ended_before_is_forgotten(daemons: Daemons) -> None:
                     AttemptChanged(at(12), attempt(2, incident=still.id, ended_at=at(90))),
                     PauseChanged(at(13), pause(1, until=at(50))),
                     PauseChanged(at(14), pause(2)),
-                    AlarmSettled(at(15), alarm(1).identity, AlarmOutcome.MATCHED, "shop/db", old.id),
-                    AlarmSettled(at(16), alarm(2).identity, AlarmOutcome.UNMATCHED, "nothing"),
+                    AlarmsSettled(at(15), (alarm(1).identity,), AlarmOutcome.MATCHED, "shop/db", old.id),
+                    AlarmsSettled(at(16), (alarm(2).identity,), AlarmOutcome.UNMATCHED, "nothing"),
                     told(closed(old, 100), "closed", 100),
                     told(closed(fresh, 5000), "closed", 5000),
                 ),
-                alarms=(alarm(1), alarm(2), alarm(3), alarm(4)),
+                alarms=(alarm(1), alarm(2)),
             )
         ]
     )
+    # What was kept together may be forgotten together only.
+    daemons.store.commit([Write(alarms=(alarm(3), alarm(4)))])
     last = daemons.store.journal()[-1].seq
     assert daemons.store.prune(at(1000)) == len(
         ["opened", "admitted", "ended", "set", "set", "matched", "unmatched", "closed"]
@@ -387,7 +420,7 @@ def test_a_number_of_the_journal_is_never_given_twice(daemons: Daemons) -> None:
 
 
 def test_an_alarm_that_is_still_sent_is_not_forgotten_and_so_never_new_again(store: Store) -> None:
-    settled = AlarmSettled(at(31), alarm(1).identity, AlarmOutcome.UNMATCHED, "nothing")
+    settled = AlarmsSettled(at(31), (alarm(1).identity,), AlarmOutcome.UNMATCHED, "nothing")
     store.commit([Write((settled,), (alarm(1),))])
     store.commit([Write(alarms=(replace(alarm(1), received_at=at(5000)),))])
     store.prune(at(1000))

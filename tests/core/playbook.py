@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from healer.core.change import (
     AlarmOutcome,
-    AlarmSettled,
+    AlarmsSettled,
     Attempt,
     AttemptChanged,
     Change,
@@ -370,7 +370,7 @@ class Play:
         return self.state.incidents.get(last.id, last) if last else None
 
     def settled(self) -> list[AlarmOutcome]:
-        return [change.outcome for change in self.changes if isinstance(change, AlarmSettled)]
+        return [change.outcome for change in self.changes if isinstance(change, AlarmsSettled)]
 
 
 def stored(changes: Sequence[Change], accepted: dict[str, Alarm]) -> State:
@@ -394,8 +394,9 @@ def stored(changes: Sequence[Change], accepted: dict[str, Alarm]) -> State:
                 pauses[pause.id] = pause
                 if lifted_by:
                     del pauses[pause.id]
-            case AlarmSettled(_, identity, _, _, _):
-                alarms.pop(identity, None)
+            case AlarmsSettled(_, identities, _, _, _):
+                for identity in identities:
+                    alarms.pop(identity, None)
     return State(incidents, repairs, attempts, pauses, alarms)
 
 

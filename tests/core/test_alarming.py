@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from healer.core.change import AlarmOutcome, AlarmSettled
+from healer.core.change import AlarmOutcome, AlarmsSettled
 from healer.core.event import Alarmed, Listed, Released, Renewed, Unreachable
 from healer.core.incident import IncidentState, Outcome
 from healer.core.model import Alarm, AlarmStatus, Selector, Target
@@ -22,7 +22,7 @@ DB = Target(SHOP, "db")
 
 
 def settled(driven: Driven) -> list[AlarmOutcome]:
-    return [change.outcome for change in driven.changes if isinstance(change, AlarmSettled)]
+    return [change.outcome for change in driven.changes if isinstance(change, AlarmsSettled)]
 
 
 def alarm(driven: Driven, selector: Selector, key: str = "k") -> None:
@@ -310,7 +310,7 @@ def test_an_alarm_about_a_host_is_about_all_that_runs_there() -> None:
     driven.read(shop(**there))
     alarm(driven, Selector(host="compute-1"))
     assert {each.target.path for each in driven.state.incidents.values()} == set(paths)
-    [told] = [change for change in driven.changes if isinstance(change, AlarmSettled)]
+    [told] = [change for change in driven.changes if isinstance(change, AlarmsSettled)]
     assert told.outcome is AlarmOutcome.MATCHED
     assert told.detail == "shop/s0, shop/s1, shop/s2, shop/s3, shop/s4 and 2 more"
 
@@ -325,7 +325,7 @@ def test_an_alarm_about_a_host_on_which_somebody_looks_after_one_thing_is_about_
         )
     )
     alarm(driven, Selector(host="compute-1"))
-    [told] = [change for change in driven.changes if isinstance(change, AlarmSettled)]
+    [told] = [change for change in driven.changes if isinstance(change, AlarmsSettled)]
     assert (told.outcome, told.detail) == (AlarmOutcome.MATCHED, "shop/db")
     assert told.incident == incident(driven).id
 

@@ -51,16 +51,19 @@ def test_a_resource_is_found_by_stack_and_name_or_by_physical_id(said: dict[str,
     ("said", "why"),
     [
         ({"stack": "shop"}, "it names no resource"),
-        ({"stack": "shop", "resource": "cache"}, "no resource here is 'cache'"),
-        ({"physical_id": "nobody"}, "no resource here is 'nobody'"),
+        ({"stack": "shop", "resource": "cache"}, "no resource here has its name"),
+        ({"physical_id": "nobody"}, "no resource here has its physical id"),
         ({"stack": "shop", "resource": "group"}, "no resource here"),
         ({"stack": "nowhere", "resource": "db"}, "no stack 'nowhere' here"),
         ({"cloud": "nowhere", "resource": "db"}, "no stack here"),
         ({"resource": "db", "physical_id": "zero-1"}, "zero-1 is shop/group/0, and not 'db'"),
-        ({"physical_id": "nobody", "address": "10.9.9.9"}, "no resource here is 'nobody' or '10.9.9.9'"),
+        (
+            {"physical_id": "nobody", "address": "10.9.9.9"},
+            "no resource here has its physical id or its address",
+        ),
         ({"address": "10.0.0.5:1"}, "no resource here"),
         ({"address": ""}, "no resource here"),
-        ({"host": "compute-9"}, "no resource here is 'compute-9'"),
+        ({"host": "compute-9"}, "no resource here has its host"),
     ],
 )
 def test_what_matches_nothing_is_told_why(said: dict[str, str], why: str) -> None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from healer.core.change import AlarmOutcome, AlarmSettled
+from healer.core.change import AlarmOutcome, AlarmsSettled
 from healer.core.event import Alarmed, Listed, Observed, Released, Requested, Resumed, Unreachable
 from healer.core.incident import IncidentState, Outcome
 from healer.core.model import Alarm, AlarmStatus, Health, Observation, Selector, Symptom, Target
@@ -23,7 +23,7 @@ DB = Target(SHOP, "db")
 
 
 def settled(driven: Driven) -> list[AlarmOutcome]:
-    return [change.outcome for change in driven.changes if isinstance(change, AlarmSettled)]
+    return [change.outcome for change in driven.changes if isinstance(change, AlarmsSettled)]
 
 
 def alarm(driven: Driven, selector: Selector, key: str = "k") -> None:

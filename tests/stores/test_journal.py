@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from healer.core.change import (
     AlarmOutcome,
-    AlarmSettled,
+    AlarmsSettled,
     AttemptChanged,
     Change,
     PauseChanged,
@@ -130,7 +130,7 @@ def test_an_attempt_is_no_news() -> None:
 
 @pytest.mark.parametrize("outcome", AlarmOutcome)
 def test_an_alarm_tells_what_became_of_it(outcome: AlarmOutcome) -> None:
-    settled = entry(AlarmSettled(at(2), alarm(1).identity, outcome, "shop/db", ulid(1)))
+    settled = entry(AlarmsSettled(at(2), (alarm(1).identity,), outcome, "shop/db", ulid(1)))
     assert (settled.kind, settled.incident) == (f"alarm.{outcome}", ulid(1))
     assert settled.body == {"identity": alarm(1).identity, "detail": "shop/db"}
 

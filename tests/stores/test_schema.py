@@ -20,7 +20,7 @@ from healer.core.incident import Incident
 from healer.core.model import Alarm
 from healer.core.repair import Repair
 from healer.stores import _file
-from healer.stores._rows import file_new, upsert
+from healer.stores._rows import upsert
 from healer.stores._schema import (
     Body,
     Moment,
@@ -84,7 +84,6 @@ def test_every_table_and_statement_can_be_said_in_each_database(dialect: Dialect
         assert "DO UPDATE SET" in str(upsert(table, dialect.name).compile(dialect=dialect))
     kept = upsert(policy_revisions, dialect.name, overwrite=False)
     assert "DO NOTHING" in str(kept.compile(dialect=dialect))
-    assert "RETURNING" in str(file_new(dialect.name).compile(dialect=dialect))
 
 
 def layout(path: Path) -> dict[str, list[str]]:

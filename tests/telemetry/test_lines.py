@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from healer.core.change import (
     AlarmOutcome,
-    AlarmSettled,
+    AlarmsSettled,
     AttemptChanged,
     Change,
     PauseChanged,
@@ -57,7 +57,7 @@ def test_a_repair_is_told_by_its_stack_and_action() -> None:
 
 
 def test_an_alarm_is_told_by_its_source_and_what_became_of_it() -> None:
-    settled = AlarmSettled(START, alarm(1).identity, AlarmOutcome.UNMATCHED, "no stack is called so")
+    settled = AlarmsSettled(START, (alarm(1).identity,), AlarmOutcome.UNMATCHED, "no stack is called so")
     assert written(settled) == [
         {
             "event": "alarm.unmatched",
@@ -129,7 +129,10 @@ def test_words_are_words_wherever_they_are_noted() -> None:
 def test_every_change_is_one_line_but_for_an_attempt_which_its_repair_tells(kind: type[Any]) -> None:
     @given(anything(kind))
     def try_it(change: Change) -> None:
-        assert len(written(change)) == (0 if isinstance(change, AttemptChanged) else 1)
+        lines = 0 if isinstance(change, AttemptChanged) else 1
+        if isinstance(change, AlarmsSettled):  # one for each source and status
+            lines = len({(one.partition("|")[0], one.rpartition("|")[2]) for one in change.identities})
+        assert len(written(change)) == lines
 
     try_it()
 

@@ -8,7 +8,7 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
-from healer.core.change import AlarmOutcome, AlarmSettled, AttemptChanged, Change
+from healer.core.change import AlarmOutcome, AlarmsSettled, AttemptChanged, Change
 from healer.core.detector import Track
 from healer.core.event import Event, Listed, PoliciesLoaded, Woken
 from healer.core.incident import IncidentState, Outcome, Refusal, Refused
@@ -135,7 +135,7 @@ def test_an_alarm_is_counted_once_by_what_became_of_it() -> None:
     to = telemetry()
     first, second = alarm(1), alarm(2, status=AlarmStatus.CLEARED)
     to.received("alertmanager", Batch((first, second, first), (Rejected(3, "odd"),)), (True, True, False))
-    tell(to, *(AlarmSettled(START, one.identity, AlarmOutcome.MATCHED) for one in (first, second)))
+    tell(to, *(AlarmsSettled(START, (one.identity,), AlarmOutcome.MATCHED) for one in (first, second)))
     counted = {
         (status, outcome): found
         for status in ("firing", "cleared", "unknown")
@@ -156,7 +156,7 @@ def test_an_alarm_is_counted_once_by_what_became_of_it() -> None:
 
 def test_an_alarm_whose_name_has_a_bar_in_it_is_counted_rightly() -> None:
     to = telemetry()
-    tell(to, AlarmSettled(START, alarm(1, key="a|b").identity, AlarmOutcome.STALE))
+    tell(to, AlarmsSettled(START, (alarm(1, key="a|b").identity,), AlarmOutcome.STALE))
     labels = {"source": "alertmanager", "status": "firing", "outcome": "stale"}
     assert value(to, "healer_alarms_received_total", **labels) == 1
 
