@@ -47,8 +47,9 @@ class Client:
         self._path = path
 
     def get(self, path: str, **query: Any) -> Any:
+        """A list stands in the query as often as it has values, and None not at all."""
         wanted = {key: value for key, value in query.items() if value is not None}
-        return self._call("GET", f"{path}?{urlencode(wanted)}" if wanted else path)
+        return self._call("GET", f"{path}?{urlencode(wanted, doseq=True)}" if wanted else path)
 
     def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
         return self._call("POST", path, json.dumps(body or {}))

@@ -158,7 +158,7 @@ def test_the_readme_names_every_word_and_no_other(capsys: pytest.CaptureFixture[
 
 def test_every_option_that_the_readme_names_exists(capsys: pytest.CaptureFixture[str]) -> None:
     known = ""
-    for word in (*words(capsys), "alarms send"):
+    for word in (*words(capsys), "alarms send", "alarms sign"):
         with pytest.raises(SystemExit):
             main([*word.split(), "--help"])
         known += capsys.readouterr().out

@@ -133,6 +133,24 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
 
 def _about_alarms(alarms: argparse.ArgumentParser) -> None:
     """Without a word of its own it lists."""
+    alarms.add_argument(
+        "--source",
+        dest="sources",
+        action="append",
+        metavar="NAME",
+        help="of this sender only; may be repeated",
+    )
+    alarms.add_argument(
+        "--outcome",
+        dest="outcomes",
+        action="append",
+        metavar="WORD",
+        help="that became this: matched, unmatched, ambiguous, stale, unowned, no_evidence or pending; may be repeated",
+    )
+    alarms.add_argument(
+        "--since", type=_duration, metavar="TIME", help="that came within this time, such as 2h"
+    )
+    alarms.add_argument("--limit", type=int, metavar="N", help="the newest so many; default: 100")
     words = alarms.add_subparsers(title="about alarms to come", metavar="WORD")
     sent = _word(words, "send", "alarms:send", "post a body to the running daemon, as its sender would")
     sent.add_argument(

@@ -116,7 +116,9 @@ def _planned(plan: Mapping[str, Any]) -> str:
 
 
 def alarms(client: Client, options: argparse.Namespace) -> int:
-    answer = client.get("/v1/alarms")
+    within = None if options.since is None else max(1, round(options.since.total_seconds()))
+    asked = {"source": options.sources, "outcome": options.outcomes, "within": within, "limit": options.limit}
+    answer = client.get("/v1/alarms", **asked)
     if options.json:
         return _json(answer)
     rows = [
@@ -125,7 +127,7 @@ def alarms(client: Client, options: argparse.Namespace) -> int:
             one["source"],
             one["labels"].get("alertname", one["key"]),
             one["status"],
-            one["outcome"] or "waiting",
+            one["outcome"] or "pending",
             _became(one),
         )
         for one in answer["alarms"]
@@ -133,7 +135,7 @@ def alarms(client: Client, options: argparse.Namespace) -> int:
     if rows:
         table(("RECEIVED (UTC)", "SOURCE", "ALARM", "STATUS", "BECAME", "WHY"), rows)
     else:
-        say("No alarm came.")
+        say("No such alarm came." if options.sources or options.outcomes or within else "No alarm came.")
     return 0
 
 

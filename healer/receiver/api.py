@@ -24,6 +24,7 @@ from healer.ports import Store
 from healer.receiver import views
 from healer.receiver.answers import RefusedError, answer, decoded, plain_errors, read_body
 from healer.receiver.peers import Peer, Right, Rights
+from healer.receiver.query import number, wanted
 
 Named = TypeVar("Named", Incident, Pause)
 
@@ -127,8 +128,8 @@ async def _stacks(request: web.Request) -> web.Response:
 
 
 async def _incidents(request: web.Request) -> web.Response:
-    open_only = bool(_number(request, "open", 0, 1))
-    limit = _number(request, "limit", 100, LONGEST_PAGE)
+    open_only = bool(number(request, "open", 0, 1))
+    limit = number(request, "limit", 100, LONGEST_PAGE)
     found: tuple[Incident, ...] = await request.app[_DAEMON].read(
         lambda store: store.incidents(open_only=open_only, limit=limit)
     )
@@ -200,9 +201,9 @@ async def _repairs(request: web.Request) -> web.Response:
 async def _journal(request: web.Request) -> web.Response:
     """Entries after a number; with `wait`, answers once there are some, or when the seconds are over."""
     daemon = request.app[_DAEMON]
-    after = _number(request, "after", 0, MOST)
-    limit = _number(request, "limit", 1000, LONGEST_PAGE)
-    until = daemon.now() + timedelta(seconds=_number(request, "wait", 0, LONGEST_WAIT))
+    after = number(request, "after", 0, MOST)
+    limit = number(request, "limit", 1000, LONGEST_PAGE)
+    until = daemon.now() + timedelta(seconds=number(request, "wait", 0, LONGEST_WAIT))
     while True:
         news = daemon.news()
         entries = await daemon.read(lambda store: store.journal(after=after, limit=limit))
@@ -215,8 +216,9 @@ async def _journal(request: web.Request) -> web.Response:
 
 
 async def _alarms(request: web.Request) -> web.Response:
-    limit = _number(request, "limit", 100, LONGEST_PAGE)
-    found = await request.app[_DAEMON].read(lambda store: store.alarms(limit=limit))
+    daemon = request.app[_DAEMON]
+    limit, which = number(request, "limit", 100, LONGEST_PAGE), wanted(request, daemon.now())
+    found = await daemon.read(lambda store: store.alarms(limit=limit, wanted=which))
     return answer({"alarms": [views.alarm(one) for one in found]})
 
 
@@ -289,11 +291,3 @@ async def _resume(request: web.Request) -> web.Response:
     for pause in found:
         await _decide(request, Unpaused(pause.id, request[_PEER].name))
     return answer({"resumed": [views.pause(pause) for pause in found]})
-
-
-def _number(request: web.Request, key: str, default: int, most: int) -> int:
-    """A whole number of the query, from 0 to `most`. RefusedError where it is anything else."""
-    text = request.query.get(key, str(default))
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and int(text) <= most):
-        raise RefusedError(400, "bad_query", f"{key} is a whole number from 0 to {most}")
-    return int(text)

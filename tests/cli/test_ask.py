@@ -127,6 +127,36 @@ def test_an_alarm_that_nobody_understands_is_listed(types: Type, house: Hasty) -
     assert row.split()[2:6] == ["alertmanager", alert["labels"]["alertname"], "firing", "unmatched"]
     assert json.loads(types("alarms", "--json").out)["alarms"][0]["labels"] == alert["labels"]
 
+    def keys(*words: str) -> list[str]:
+        return [one["key"] for one in json.loads(types("alarms", "--json", *words).out)["alarms"]]
+
+    key = alert["fingerprint"]
+    assert key in keys(
+        "--source", "alertmanager", "--outcome", "unmatched", "--since", "1h", "--limit", "1000"
+    )
+    assert key not in keys("--outcome", "stale", "--outcome", "pending")
+    assert keys("--source", "alertmanager", "--source", "grafana") == keys()
+    assert types("alarms", "--source", "grafana") == (0, "No such alarm came.\n", "")
+    assert types("alarms", "--limit", "0").out == "No alarm came.\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--outcome", "lost"), "an outcome is one of: pending, matched, "),
+        (("--limit", "-1"), "limit is a whole number from 0 to 10000"),
+        (("--limit", "some"), "some"),
+        (("--since", "yesterday"), "yesterday"),
+    ],
+)
+def test_alarms_that_cannot_be_asked_for_are_refused(
+    types: Type, house: Hasty, words: tuple[str, ...], says: str
+) -> None:
+    assert house.healthy()
+    code, out, err = types("alarms", *words)
+    assert (code, out) == (2, "")
+    assert says in err
+
 
 def test_what_fails_is_listed_with_what_is_done_about_it(types: Type, house: Hasty) -> None:
     types("pause", "--why", "we look first")

@@ -17,10 +17,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from healer.core.event import Event, Observed, Reported, Snapped, Unreachable
+from healer.core.event import Event, Observed, Reported, Snapped, Unreachable, Woken
 from healer.core.incident import Incident
 from healer.core.kernel import Decision
-from healer.core.model import Health, Observation, Symptom, Target
+from healer.core.model import (
+    Alarm,
+    AlarmStatus,
+    Health,
+    Observation,
+    Selector,
+    Symptom,
+    Target,
+)
 from healer.core.state import State
 from healer.core.step import Done, Inspected
 from healer.ports import Store, StoreError
@@ -360,8 +368,33 @@ async def test_a_number_that_is_none_is_refused_and_not_guessed(office: Office, 
     assert message.startswith(f"{query.partition('=')[0]} is a whole number from 0 to ")
 
 
-async def test_alarms_are_listed(office: Office) -> None:
+async def test_alarms_are_listed_as_far_as_they_are_asked_for(office: Office) -> None:
     assert await office.get("/v1/alarms") == {"alarms": []}
+    now = office.clock.now()
+    came = [
+        Alarm(source, key, AlarmStatus.FIRING, now, now - timedelta(hours=ago), Selector(stack=stack))
+        for source, key, stack, ago in (("a", "1", "bank", 5), ("b", "2", "bank", 3), ("c", "3", "", 1))
+    ]
+    for alarm in came:
+        await office.runner.accept((alarm,))
+    await office.runner.decide(Woken())
+
+    async def keys(query: str) -> list[str]:
+        return [one["key"] for one in (await office.get(f"/v1/alarms?{query}"))["alarms"]]
+
+    assert await keys("") == ["3", "2", "1"]
+    assert await keys("limit=2") == ["3", "2"]
+    assert await keys("source=a&source=b") == ["2", "1"]
+    assert await keys("source=d") == []
+    assert await keys("outcome=unmatched&outcome=matched") == ["3", "2", "1"]
+    assert await keys("outcome=pending") == []
+    assert await keys(f"within={4 * 3600}") == ["3", "2"]
+    assert await keys(f"within={4 * 3600}&source=b&outcome=unmatched") == ["2"]
+
+
+async def test_an_outcome_that_there_is_not_is_answered_with_those_that_there_are(office: Office) -> None:
+    said = "an outcome is one of: pending, matched, unmatched, ambiguous, stale, unowned, no_evidence"
+    assert await office.refused("GET", "/v1/alarms?outcome=lost") == (400, "bad_query", said)
 
 
 STRICT: Mapping[str, list[Any]] = {
