@@ -17,6 +17,7 @@ from pydantic import ConfigDict
 from healer.alarms import _bodies
 from healer.alarms._naming import Naming, clean, text
 from healer.core.model import Alarm, AlarmStatus, Selector
+from healer.durations import PositiveDuration
 from healer.plugins import Plugin
 from healer.ports import Batch, Delivery
 
@@ -27,6 +28,8 @@ _STATUS = {
 }
 _WITHOUT_A_START = datetime(1970, 1, 1, tzinfo=UTC)
 """Of a repeat: nobody knows when it began. It is the same each time that it comes, and older than any heal."""
+EVENT_EXPIRES_AFTER = timedelta(hours=1)
+"""Nobody ever says that an event is over; what it has done shows within an hour."""
 _ONE = ("resource", "physical_id", "address", "host")
 _QUERY = ("cloud", "stack", *_ONE)
 """What a URL may say; the fields of a selector."""
@@ -52,6 +55,9 @@ class Aodh(Plugin):
 
     labels: Naming = Naming()
     """Which traits of an event name the resource, where the URL of the action does not."""
+    event_expires_after: PositiveDuration | None = EVENT_EXPIRES_AFTER
+    """How long an event counts: Aodh never says that one is over. None counts it until a person sets its alarm back,
+    and that is sent to nobody."""
 
     def parse(self, delivery: Delivery) -> Batch:
         """One alarm; of a load balancer, where the URL names no resource, one for each member that fails."""
@@ -59,6 +65,9 @@ class Aodh(Plugin):
         why = _why(body.reason_data)
         event = _members(why.get("event"))
         started_at = _started_at(body, event, delivery.received_at)
+        expires_at = None
+        if why.get("type") == "event" and body.current == "alarm" and self.event_expires_after:
+            expires_at = delivery.received_at + self.event_expires_after
         said = {
             **_traits(event),
             "alertname": body.alarm_name,
@@ -83,6 +92,7 @@ class Aodh(Plugin):
                     labels=_texts({**said, **labels}),
                     annotations=_texts(annotations),
                     severity=text(body.severity or ""),
+                    expires_at=expires_at,
                 )
                 for index, (selector, labels) in enumerate(self._meant(delivery.query, why, event))
             )
@@ -103,7 +113,7 @@ class Aodh(Plugin):
                 return [(self.labels.selector(_texts(_traits(event))), {})]
             case "loadbalancer_member_health":
                 return _of_balancer(why)
-            case "composite":
+            case "composite" | "threshold":
                 return [(Selector(physical_id=_of_rules(why)), {})]
             case _:
                 return [(Selector(), {})]
@@ -127,7 +137,10 @@ def _of_balancer(why: Mapping[str, Any]) -> list[_Meant]:
 
 
 def _of_rules(why: Mapping[str, Any]) -> str | None:
-    """The resource of a composite alarm's rules, where all that made it change its state measure the same one."""
+    """The resource of an alarm's rules, where all that made it change its state measure the same one.
+
+    Only a composite alarm tells them; of any other, who reads it in Aodh's API knows its rule.
+    """
     ids = [_members(rule).get("resource_id") for rule in _members(why.get("causative_rules")).values()]
     first = ids[0] if ids else None
     return text(first) if isinstance(first, str) and all(each == first for each in ids) else None

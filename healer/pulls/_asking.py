@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import aiohttp
 from yarl import URL
@@ -48,13 +48,11 @@ class Asking:
     session: aiohttp.ClientSession
     patience: timedelta
 
-    async def ask(self, url: str, params: Query = NOTHING, json: Any = None) -> bytes:
-        """The body of the answer 200. `json` makes a POST of it. A redirect is an error: a token would go with it."""
-        to, method = URL(url), "GET" if json is None else "POST"
+    async def ask(self, url: str, params: Query = NOTHING) -> bytes:
+        """The body of the answer 200. A redirect is an error: a token would go with it."""
+        to = URL(url)
         try:
-            async with self.session.request(
-                method, to, params=params, json=json, allow_redirects=False
-            ) as response:
+            async with self.session.get(to, params=params, allow_redirects=False) as response:
                 _judge(to, response)
                 body = bytearray()
                 async for chunk in response.content.iter_any():

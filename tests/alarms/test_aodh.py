@@ -126,7 +126,18 @@ def test_an_event_alarm_is_about_the_server_in_its_traits() -> None:
             "message_id": "2e2b4a5c-2a6c-4d2e-8f0f-0f2f3c1b7a10",
         },
         severity="critical",
+        expires_at=NOW + timedelta(hours=1),
     )
+
+
+def test_an_event_counts_for_a_while_and_what_ends_by_itself_until_then() -> None:
+    """Aodh never says that an event is over."""
+    at_once = event([], generated="2026-11-22T08:00:01")
+    [short] = parse(BODY | at_once, event_expires_after="5m").alarms
+    [endless] = parse(BODY | at_once, event_expires_after=None).alarms
+    assert (short.expires_at, endless.expires_at) == (NOW + timedelta(minutes=5), None)
+    assert alarm(current="ok", **at_once).expires_at is None
+    assert alarm().expires_at is None
 
 
 def test_a_load_balancer_s_alarm_is_about_the_address_of_the_member_that_fails() -> None:
