@@ -131,13 +131,21 @@ class Silences:
         ]
         own = (value for facet in _NAMING for value in known.values(facet))
         for one, selector in (each for name in dict.fromkeys(own) for each in self._by_name.get(name, ())):
-            if one.lasts(now):
-                match resolve(snapshots, selector, NOTHING):
-                    case Found(targets) | Ambiguous(targets) if known.target in targets:
-                        found.append(one)
-                    case _:
-                        continue
+            if one.lasts(now) and _means(selector, known, snapshots):
+                found.append(one)
         return max(found, key=lambda one: one.until, default=None)
+
+
+def _means(selector: Selector, known: Known, snapshots: Snapshots) -> bool:
+    root = known.target.root
+    if root not in snapshots:
+        # After a start: what was under way goes on before its stack has been read.
+        return selector.cloud in {None, root.cloud} and selector.stack in {None, root.name, root.id}
+    match resolve(snapshots, selector, NOTHING):
+        case Found(targets) | Ambiguous(targets):
+            return known.target in targets
+        case _:
+            return False
 
 
 _NAMING = (Facet.PHYSICAL_ID, Facet.RESOURCE, Facet.ADDRESS, Facet.HOST)

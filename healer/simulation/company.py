@@ -6,7 +6,9 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from healer.core.change import Pause
-from healer.core.event import Paused, Stopped, Unpaused
+from healer.core.event import Paused, Silenced, Stopped, Unpaused
+from healer.core.model import Selector
+from healer.core.silence import Silence
 from healer.engines.simulated.trouble import Misbehaviour
 from healer.simulation.daemon import CLOUD
 from healer.simulation.house import House
@@ -34,6 +36,7 @@ def leave(house: House) -> None:
     reach_again(house)
     for identity in list(house.state.pauses):
         house.daemon.feed(Unpaused(identity, "alice"))
+    speak(house)
 
 
 def other_hand(house: House) -> None:
@@ -53,6 +56,25 @@ def pause(house: House) -> None:
     house.note(f"{scope} is paused for {seconds:.0f} s")
     house.daemon.feed(Paused(Pause(identity, scope, "alice", "to look at it", now, until)))
     house.agenda.after(seconds, lambda: house.daemon.feed(Unpaused(identity, "alice")))
+
+
+def silence(house: House) -> None:
+    """Somebody is at work on what fails. It ends by itself or is deleted; the daemon hears that when it reads."""
+    now, seconds = house.clock.at, house.random.uniform(10, 90)
+    failing = [incident.target for incident in house.state.incidents.values()]
+    if failing:
+        target = house.random.choice(failing)
+        means = Selector(stack=target.root.id, resource=target.path)
+        until = now + timedelta(seconds=seconds * house.random.choice((1, 2)))
+        house.note(f"{target} is silenced for {seconds:.0f} s")
+        one = Silence(f"silence-{len(house.notes)}", means, until, "alice", "to look at it", now)
+        speak(house, one)
+        house.agenda.after(seconds, lambda: speak(house))
+
+
+def speak(house: House, *silences: Silence) -> None:
+    house.around.silences = silences
+    house.daemon.feed(Silenced("alertmanager", silences))
 
 
 def stop(house: House) -> None:
@@ -102,6 +124,7 @@ COMPANY: tuple[Callable[[House], None], ...] = (
     other_hand,
     other_hand,
     pause,
+    silence,
     stop,
     suspend,
     cut_off,

@@ -14,6 +14,7 @@ from healer.core.event import (
     PoliciesLoaded,
     Reported,
     Resumed,
+    Silenced,
     Snapped,
     Started,
     Stopped,
@@ -81,6 +82,7 @@ class Daemon:
         self.feed(PoliciesLoaded(around.policies, RECIPES))
         self.feed(Unreachable(CLOUD, "it has not been read yet"))
         self.feed(Stopped(around.stop_file))
+        self.feed(Silenced("alertmanager", around.silences))
         self.feed(Started())
         if not self.alive:
             return

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from random import Random
 from typing import Protocol
 
 from healer.core.event import Event
 from healer.core.kernel import Decision
-from healer.core.model import Incarnation, Root
+from healer.core.model import Incarnation, Root, Selector, Target
 from healer.core.policy import Policy
+from healer.core.silence import Silence
 from healer.core.step import Failure, Step
 from healer.engines.simulated import Simulated
 from healer.engines.simulated.trouble import Call
@@ -72,5 +74,12 @@ class Surroundings:
     postbox: Postbox = field(default_factory=Postbox)
     stop_file: str | None = None
     """Why nothing may be touched."""
+    silences: tuple[Silence, ...] = ()
+    """What is silenced where alarms come from: each daemon reads it anew."""
     refresh: float = 15.0
     """Seconds between two readings of the cloud."""
+
+    def silenced_since(self, target: Target) -> datetime | None:
+        """None where it is not; whoever silences something here names stack and resource."""
+        means, now = Selector(stack=target.root.id, resource=target.path), self.agenda.clock.at
+        return next((one.since for one in self.silences if one.means == means and one.lasts(now)), None)

@@ -134,6 +134,23 @@ def test_whatever_may_be_meant_is_silenced() -> None:
     assert [on(either, path=path, snapshot=there) for path in ("db", "twin/db", "web")] == ["s", "s", None]
 
 
+@pytest.mark.parametrize(
+    ("selector", "silenced"),
+    [
+        (Selector(stack="shop", resource="db"), True),
+        (Selector(stack="shop-id", physical_id="id-1"), True),
+        (Selector(cloud="here", resource="group/0/db"), True),
+        (Selector(stack="shop", resource="web"), False),
+        (Selector(stack="other", resource="db"), False),
+        (Selector(cloud="there", physical_id="id-1"), False),
+    ],
+)
+def test_before_its_stack_has_been_read_it_is_known_by_what_is_remembered(
+    selector: Selector, silenced: bool
+) -> None:
+    assert (Silences((silence(selector),)).on(BARE, {}, START) is not None) is silenced
+
+
 def test_of_several_the_one_that_lasts_longest_is_named() -> None:
     means = (Matcher(Facet.STACK, Is("shop")),)
     assert on(silence(means, "short"), silence(means, "long", 2), silence(means, "over", 0)) == "long"
