@@ -95,9 +95,10 @@ def test_a_configuration_that_is_shown_can_be_used(tmp_path: Path, block: Block)
     assert problems(tmp_path, text) == ()
 
 
+@pytest.mark.usefixtures("known_clouds")
 @of("senders")
 def test_senders_that_are_shown_can_be_used(tmp_path: Path, block: Block) -> None:
-    (tmp_path / "token").write_text("a-token")
+    (tmp_path / "token").write_text("a-token-that-may-be-a-key")
     text = re.sub(r"/etc/healer/credentials/\w+", str(tmp_path / "token"), block.text)
     assert problems(tmp_path, f"version: 1\nclouds: {{here: {{engine: local, stacks: {{}}}}}}\n{text}") == ()
 

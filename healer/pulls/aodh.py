@@ -24,6 +24,8 @@ from healer.alarms._loose import moment
 from healer.alarms._naming import Naming, text
 from healer.alarms.aodh import EVENT_EXPIRES_AFTER
 from healer.alarms.aodh import Aodh as Source
+from healer.authentication._secrets import Files
+from healer.authentication.signed_url import SignedUrl
 from healer.clouds.openstack import OpenStack, objection
 from healer.core.model import NOTHING, Alarm, Selector
 from healer.durations import PositiveDuration
@@ -69,6 +71,9 @@ class Aodh(Plugin):
     """Whether alarms are read, too, of which no action's URL ends in the path of this source."""
     all_projects: bool = False
     """Whether those of every project are read, which only an administrator may."""
+    key_files: Files | None = None
+    """With which the URLs are signed, as of `signed_url` under `auth`: only those count then. Without a key, whoever
+    may create an alarm that is read can have healed what its URL names."""
     labels: Naming = Naming()
     """Which traits of an event name the resource: as in the source beside it."""
     expires_after: PositiveDuration | None = EXPIRES_AFTER
@@ -79,6 +84,7 @@ class Aodh(Plugin):
     """For one question and the whole answer."""
 
     _session: OpenStack | None = PrivateAttr(default=None)
+    _signed: SignedUrl | None = PrivateAttr(default=None)
     _known: Mapping[str, Known] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
@@ -92,6 +98,8 @@ class Aodh(Plugin):
     def model_post_init(self, _context: Any, /) -> None:
         if self.cloud is not None:
             self._session = OpenStack(self.cloud, self.clouds_yaml, self.timeout)
+        if self.key_files is not None:
+            self._signed = SignedUrl(key_files=self.key_files)
 
     def objections(self) -> Mapping[str, str]:
         found = objection(self.cloud, self.clouds_yaml) if self.cloud is not None else None
@@ -105,7 +113,7 @@ class Aodh(Plugin):
             for index, one in enumerate(held):
                 if isinstance(one, str):
                     rejected[index] = one
-                elif queries := _queries(one, source) or ([NOTHING] if self.all else []):
+                elif queries := await self._queries(one, source, now) or ([NOTHING] if self.all else []):
                     meant.append((index, one, queries))
             told = [one for _, one, _ in meant if one.state in _TOLD]
             self._known = await _aodh.changes(ask, told, self._known, now)
@@ -117,6 +125,15 @@ class Aodh(Plugin):
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
+
+    async def _queries(self, one: Held, source: str, now: datetime) -> list[Mapping[str, str]]:
+        """What is said by the URLs that count."""
+        return [url.query for url in _urls(one, source) if await self._admits(url, source, now)]
+
+    async def _admits(self, url: URL, source: str, now: datetime) -> bool:
+        # A proxy may put something before the path; what is signed is what healer sees.
+        shown = Delivery(source, b"", now, query=url.query, path=PATH + source)
+        return self._signed is None or await self._signed.admits(shown)
 
     @asynccontextmanager
     async def _asking(self) -> AsyncIterator[Ask]:
@@ -172,11 +189,11 @@ class Aodh(Plugin):
         return now + self.expires_after if self.expires_after else None
 
 
-def _queries(one: Held, source: str) -> list[Mapping[str, str]]:
-    """Of the URLs to which Aodh would have sent this state, and for an end those that were sent the beginning."""
+def _urls(one: Held, source: str) -> list[URL]:
+    """To which Aodh would have sent this state, and for an end those that were sent the beginning."""
     own = {"ok": one.ok_actions, "insufficient data": one.insufficient_data_actions}.get(one.state)
     return [
-        url.query
+        url
         for url in map(_parsed, [*(own or ()), *(one.alarm_actions or ())])
         if url is not None and url.scheme in _SCHEMES and url.path.endswith(PATH + source)
     ]

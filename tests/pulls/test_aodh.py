@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from healer.alarms.aodh import Aodh as Source
+from healer.authentication.signed_url import SignedUrl
 from healer.core.model import Alarm, AlarmStatus, Selector
 from healer.core.step import Failure
 from healer.ports import Batch, Delivery, EngineError
@@ -122,7 +123,7 @@ async def peer() -> AsyncIterator[Peer]:
 
 
 async def pull(peer: Peer, at: datetime = NOW, **options: Any) -> Batch:
-    puller = Aodh.model_validate({"url": peer.url} | options)
+    puller = await asyncio.to_thread(Aodh.model_validate, {"url": peer.url} | options)
     try:
         return await puller.pull("aodh", at)
     finally:
@@ -308,6 +309,32 @@ async def test_what_is_sent_elsewhere_is_read_only_where_all_is_wanted(peer: Pee
     assert [(one.key, one.selector) for one in alarms] == [
         ("a-1", Selector(physical_id=SERVER)),
         ("a-2", Selector(physical_id=SERVER)),
+    ]
+
+
+async def test_only_urls_that_are_signed_count_where_there_is_a_key(peer: Peer, tmp_path: Path) -> None:
+    """Whoever may create an alarm must not be who chooses what is healed."""
+    key, other = tmp_path / "key", tmp_path / "other"
+    for file in (key, other):
+        await asyncio.to_thread(file.write_text, f"{file.name}-of-sixteen-bytes-and-more")
+    sign, forge = [(await asyncio.to_thread(SignedUrl, key_files=(file,))).sign for file in (key, other)]
+    within = sign(URL.replace("api", "db"), NOW + timedelta(hours=1))
+    actions = [
+        sign(URL).replace("healer:9595", "proxy/hooks"),
+        within,
+        sign(URL, NOW - timedelta(seconds=1)),
+        forge(URL),
+        URL,
+        sign(URL).replace("api", "web"),
+    ]
+    peer.holds(held(alarm_actions=actions), held(alarm_id="a-2"))
+    options: dict[str, Any] = {"key_files": [str(key)]}
+    alarms = (await pull(peer, **options)).alarms
+    assert [(one.key, one.selector.resource) for one in alarms] == [("a-1", "api"), ("a-1", "db")]
+    assert [one.selector.resource for one in (await pull(peer, all=True, **options)).alarms] == [
+        "api",
+        "db",
+        None,
     ]
 
 
@@ -636,6 +663,8 @@ def test_a_cloud_that_clouds_yaml_does_not_have_is_told_beforehand(known_clouds:
         ({"url": "http://a/?x=1"}, "what stands before /v2/alarms"),
         ({"url": "http://a", "project": "p\r\nX-Roles: admin"}, "should match pattern"),
         ({"url": "http://a", "expires_after": "soon"}, "soon"),
+        ({"url": "http://a", "key_files": ["not-there"]}, "not-there"),
+        ({"url": "http://a", "key_files": []}, "at least 1"),
         ({"url": "http://a", "limit": 3}, "Extra inputs"),
     ],
 )
