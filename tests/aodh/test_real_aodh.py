@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
@@ -20,6 +21,7 @@ from healer.core.change import AlarmOutcome
 from healer.core.model import Alarm, AlarmStatus, Selector
 from healer.core.step import Failure
 from healer.ports import Batch, EngineError
+from healer.pulling import Pulling
 from healer.pulls import _aodh
 from healer.pulls.aodh import Aodh as Pull
 from healer.receiver.alarms import Source as Door
@@ -176,6 +178,37 @@ async def test_what_is_sent_without_a_scope_is_found_by_what_is_read(aodh: RealA
     assert incident.alarms == {f"alarm:aodh:{key}": True}
 
 
+async def test_what_was_sent_to_nobody_begins_and_ends_by_what_is_read(aodh: RealAodh, desk: Desk) -> None:
+    """Aodh sends once. Where healer should have listened, nobody did."""
+    nowhere = {f"{state}_actions": ["http://127.0.0.1:9/v1/alarms/aodh"] for state in ("alarm", "ok")}
+    aodh.around.measures["web-1"] = 99.0
+    key = await aodh.create("gnocchi_resources_threshold", measured("web-1"), **nowhere)
+    # The desk's clock is years ahead.
+    pull = Pull(url=aodh.url, project=PROJECT, expires_after=None)
+    counted: list[tuple[bool, ...]] = []
+    reads = Pulling("aodh", pull, desk.runner.accept, NOW, lambda _source, _batch, new: counted.append(new))
+
+    async def became(state: str) -> bool:
+        """Written down after the state itself is."""
+        history = await aodh.call("GET", f"/v2/alarms/{key}/history?limit=1")
+        return bool(json.loads(history[0]["detail"])["state"] == state)
+
+    await until("Aodh has not seen it", lambda: became("alarm"))
+    await reads.read()
+    await desk.thought()
+    mine = [one for one in desk.runner.kernel.state.incidents.values() if one.target.path == "web"]
+    assert [one.alarms for one in mine] == [{f"alarm:aodh:{key}": True}]
+    aodh.around.measures["web-1"] = 3.5
+    await until("Aodh has not seen its end", lambda: became("ok"))
+    await reads.read()
+    await reads.read()
+    await desk.thought()
+    assert not [one for one in desk.runner.kernel.state.incidents.values() if one.target.path == "web"]
+    assert [sum(new) for new in counted][1:] == [1, 0]
+    assert {one.outcome for one in await desk.filed() if one.alarm.key == key} == {AlarmOutcome.MATCHED}
+    await pull.close()
+
+
 async def test_an_event_names_the_server_and_when_it_was(aodh: RealAodh, desk: Desk) -> None:
     equal = {"op": "eq", "type": "string"}
     query = [{"field": "traits.state", "value": "error", **equal}]
@@ -196,7 +229,8 @@ async def test_an_event_names_the_server_and_when_it_was(aodh: RealAodh, desk: D
     assert (await read(aodh, keys[0])).selector == Selector()
     found = await read(aodh, keys[1])
     assert (found.selector, found.labels["event_type"]) == (one_server.selector, "compute.instance.update")
-    assert found.expires_at == found.started_at + timedelta(hours=1)
+    assert found.expires_at is not None
+    assert abs(found.started_at + timedelta(hours=1) - found.expires_at) < timedelta(milliseconds=1)
     assert abs(found.started_at - NOW()) < timedelta(seconds=WITHIN_S)
 
 
