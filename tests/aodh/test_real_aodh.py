@@ -33,7 +33,11 @@ from tests.heat import install
 from tests.receiver.desk import NOW as DESK_NOW
 from tests.receiver.desk import Desk, opened
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(120),
+    pytest.mark.real_heat,  # it is installed with it
+]
 
 T = TypeVar("T")
 WITHIN_S = 30.0
