@@ -74,7 +74,7 @@ class Taker:
         if self.state is None:
             return True
         with closing(sqlite3.connect(f"file:{self.state}?mode=ro", uri=True)) as store:
-            (kept,) = store.execute("SELECT count(*) FROM alarms WHERE outcome IS NOT NULL").fetchone()
+            (kept,) = store.execute("SELECT coalesce(sum(alarms), 0) FROM settlements").fetchone()
         return bool(kept == self.sent)
 
 

@@ -10,8 +10,9 @@ from typing import Any, Protocol
 
 import structlog
 
+from healer.accepting import Accepting, Writes
 from healer.core.change import Change
-from healer.core.event import Alarmed, Event, Listed, Observed, Renewed, Reported, Snapped, Unreachable, Woken
+from healer.core.event import Event, Listed, Observed, Reported, Snapped, Unreachable, Woken
 from healer.core.kernel import Decision, Kernel
 from healer.core.model import Alarm
 from healer.core.step import Failed, Failure, Report
@@ -33,10 +34,6 @@ Spawn = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
 
 class Performs(Protocol):
     async def perform(self, command: Perform) -> Report: ...
-
-
-class Writes(Protocol):
-    async def write(self, write: Write) -> tuple[bool, ...]: ...
 
 
 class Observer(Protocol):
@@ -69,6 +66,7 @@ class Runner:
         self._performer = performer
         self._clock = clock
         self._spawn = spawn
+        self._accepting = Accepting(writer, self.feed, spawn)
         self._observers = observers
         self._fed: deque[_Fed] = deque()
         self._due = asyncio.Event()
@@ -127,18 +125,11 @@ class Runner:
         if self.unstored is not None:
             raise StoreError(self.unstored)
         try:
-            new = await self._writer.write(Write(alarms=alarms))
+            return await self._accepting.accept(alarms)
         except StaleWriterError as error:
             self._broken = error
             self._due.set()
             raise
-        fresh = tuple(alarm for alarm, is_new in zip(alarms, new, strict=True) if is_new)
-        if fresh:
-            self.feed(Alarmed(fresh))
-        again = tuple(a for a, is_new in zip(alarms, new, strict=True) if a.expires_at and not is_new)
-        if again:
-            self.feed(Renewed(again))
-        return new
 
     def _put(self, fed: _Fed) -> None:
         self._fed.append(fed)

@@ -13,9 +13,6 @@ from healer.ports import StaleWriterError, Store, StoreError, Write
 
 T = TypeVar("T")
 
-MOST_WAITING = 10_000
-"""Alarms: some 20 MB of memory, and a second's work for the store."""
-
 HOPELESS = 3
 """Failures in a row, of writes tried one by one, after which it is the store that fails and not the write."""
 
@@ -39,11 +36,8 @@ _Outcome = tuple[asyncio.Future[Any], Any]
 class Writer:
     """The only one that calls the store, from its first `acquire` to its `close`: all on one thread of its own."""
 
-    def __init__(self, store: Store, most_waiting: int = MOST_WAITING) -> None:
-        """Beyond `most_waiting` alarms that are not kept yet, more are refused."""
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._most_waiting = most_waiting
-        self._waiting = 0
         self._closed = False
         self._queue: SimpleQueue[_Asked | _Query | None] = SimpleQueue()
         # Daemonic: what was not acknowledged may be lost, and must not keep a failing process from ending.
@@ -53,17 +47,13 @@ class Writer:
     async def write(self, write: Write) -> tuple[bool, ...]:
         """Keep it, and say of each of its alarms whether it was new, once all is durable.
 
-        Raises StoreError where it was not kept: the store failed, too many alarms are waiting (they can be sent
-        again; a change of the kernel's cannot be taken back, and is never refused for that), or the writer is
-        closed. Whoever is cancelled here must expect that it is kept all the same.
+        Raises StoreError where it was not kept: the store failed, or the writer is closed. Whoever is cancelled here
+        must expect that it is kept all the same.
         """
         self._refuse_when_closed()
-        if self._waiting >= self._most_waiting and write.alarms and not write.changes:
-            raise StoreError(f"overloaded: {self._waiting} alarms are waiting to be stored")
         kept: asyncio.Future[tuple[bool, ...]] = asyncio.get_running_loop().create_future()
         asked = _Asked(write, kept)
-        self._waiting += len(write.alarms)
-        kept.add_done_callback(lambda _: self._settled(asked))
+        kept.add_done_callback(_retrieved)
         self._queue.put(asked)
         return await asyncio.shield(kept)
 
@@ -91,10 +81,6 @@ class Writer:
     def _refuse_when_closed(self) -> None:
         if self._closed:
             raise StoreError("the writer is closed: healer is ending")
-
-    def _settled(self, asked: _Asked) -> None:
-        self._waiting -= len(asked.write.alarms)
-        asked.kept.exception()  # where nobody waits for it any more, asyncio need not complain
 
     # --- from here on: the writer's own thread
 
@@ -159,6 +145,10 @@ class Writer:
             return query.ask(self._store)
         except Exception as error:  # noqa: BLE001 - it is raised where it was asked
             return error
+
+
+def _retrieved(kept: asyncio.Future[tuple[bool, ...]]) -> None:
+    kept.exception()  # where nobody waits for it any more, asyncio need not complain
 
 
 def _tell(outcomes: list[_Outcome]) -> None:

@@ -68,8 +68,8 @@ def writers() -> set[threading.Thread]:
     return {thread for thread in threading.enumerate() if thread.name == "writer"}
 
 
-async def started(store: Store, **options: Any) -> Writer:
-    writer = Writer(store, **options)
+async def started(store: Store) -> Writer:
+    writer = Writer(store)
     await writer.read(lambda opened: opened.acquire())
     return writer
 
@@ -77,7 +77,7 @@ async def started(store: Store, **options: Any) -> Writer:
 @pytest.fixture
 async def gated() -> AsyncIterator[tuple[Gated, Writer]]:
     store = Gated(poison=frozenset({alarm(13).key, alarm(14).key, alarm(15).key}))
-    writer = await started(store, most_waiting=10)
+    writer = await started(store)
     yield store, writer
     store.open_gate()
     await writer.close()
@@ -188,37 +188,6 @@ async def test_a_store_that_breaks_fails_the_write_and_not_the_writer(gated: tup
     assert isinstance(caught.value.__cause__, KeyError)
     store.break_with(None)
     assert await writer.write(brought(1)) == (True,)
-
-
-async def test_beyond_what_can_wait_alarms_are_refused_and_decisions_are_not(
-    gated: tuple[Gated, Writer],
-) -> None:
-    """A sender comes again; what the kernel has decided cannot be taken back."""
-    store, writer = gated
-    first = await hold_one(store, writer)
-    others = await ask(writer, brought(*range(2, 8)), brought(8, 9, 10))
-    with pytest.raises(StoreError, match="overloaded: 10 alarms are waiting to be stored"):
-        await writer.write(brought(11))
-    (decided,) = await ask(writer, Write((told(incident(1)),)))
-    store.open_gate()
-    await asyncio.gather(first, *others, decided)
-    assert await writer.write(brought(11)) == (True,)
-
-
-async def test_a_caller_who_leaves_takes_nothing_away(gated: tuple[Gated, Writer]) -> None:
-    """Neither the write itself, nor the room that it takes until it is kept."""
-    store, writer = gated
-    first = await hold_one(store, writer)
-    (left,) = await ask(writer, brought(*range(2, 11)))
-    left.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await left
-    with pytest.raises(StoreError, match="overloaded"):
-        await writer.write(brought(11))
-    store.open_gate()
-    await first
-    assert len(await writer.read(lambda opened: opened.alarms())) == 10
-    assert await writer.write(brought(11)) == (True,)
 
 
 async def test_a_caller_who_leaves_leaves_no_complaint_about_its_failure(gated: tuple[Gated, Writer]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import structlog
 from aiohttp import web
 
-from healer.core.model import Alarm, AlarmStatus
+from healer.core.model import NOTHING, Alarm, AlarmStatus
 from healer.ports import (
     AlarmError,
     AlarmSource,
@@ -23,6 +23,7 @@ from healer.ports import (
     Delivery,
     EngineError,
     Greeting,
+    Rejected,
 )
 from healer.receiver.answers import RefusedError, answer, plain_errors, read_body
 
@@ -86,118 +87,131 @@ class Intake:
 _INTAKE: web.AppKey[Intake] = web.AppKey("intake", Intake)
 
 
-_SOURCE: web.RequestKey[str] = web.RequestKey("source", str)
-
-
 def application(intake: Intake) -> web.Application:
-    app = web.Application(client_max_size=BODY_LIMIT, middlewares=[_count, plain_errors])
+    app = web.Application(client_max_size=BODY_LIMIT, middlewares=[plain_errors])
     app[_INTAKE] = intake
-    app.router.add_route("*", PREFIX + "{source}", _at_its_name)
-    for name, source in intake.sources.items():
-        for path in source.parser.paths:
-            app.router.add_route("*", path, partial(_at_its_path, name))
+    desks = {name: _Desk(name, source, intake) for name, source in intake.sources.items()}
+    app.router.add_route("*", PREFIX + "{source}", partial(_at_its_name, desks))
+    for desk in desks.values():
+        for path in desk.paths:
+            app.router.add_route("*", path, desk.handle)
     app.router.add_get("/metrics", _metrics)
     app.router.add_get("/livez", _livez)
     app.router.add_get("/readyz", _readyz)
     return app
 
 
-@web.middleware
-async def _count(request: web.Request, handler: Any) -> web.StreamResponse:
-    response: web.StreamResponse = await handler(request)
-    if (name := request.get(_SOURCE)) is not None:
-        request.app[_INTAKE].telemetry.request(name, response.status)
-    return response
-
-
-async def _at_its_name(request: web.Request) -> web.Response:
-    name, sources = request.match_info["source"], request.app[_INTAKE].sources
+async def _at_its_name(desks: Mapping[str, _Desk], request: web.Request) -> web.StreamResponse:
+    if desk := desks.get(request.match_info["source"]):
+        return await desk.handle(request)
     # A name out of the path that nobody configured would be a series of the sender's choice.
-    request[_SOURCE] = name if name in sources else "unknown"
-    if name not in sources:
-        known = ", ".join(sorted(sources)) or "none"
-        raise RefusedError(404, "unknown_source", f"no such alarm source is configured; there are: {known}")
-    return await _came(request, name)
+    request.app[_INTAKE].telemetry.request("unknown", 404)
+    known = ", ".join(sorted(desks)) or "none"
+    raise RefusedError(404, "unknown_source", f"no such alarm source is configured; there are: {known}")
 
 
-async def _at_its_path(name: str, request: web.Request) -> web.Response:
-    request[_SOURCE] = name
-    return await _came(request, name)
+class _Desk:
+    """Where one sender is served. What can be known of it beforehand is: this is walked through for every alarm."""
 
+    def __init__(self, name: str, source: Source, intake: Intake) -> None:
+        self._name = name
+        self._parser = source.parser
+        self._ways = source.authentication
+        self._late = any(one.needs_body for one in source.authentication)
+        """Only by its body can it be told who sent it. A stranger that the head alone gives away is not read."""
+        self._watchdog = source.watchdog
+        self._answering = source.parser if isinstance(source.parser, Answering) else None
+        self._greeting = source.parser if isinstance(source.parser, Greeting) else None
+        self._intake = intake
 
-async def _came(request: web.Request, name: str) -> web.Response:
-    intake = request.app[_INTAKE]
-    source = intake.sources[name]
-    delivery = Delivery(
-        source=name,
-        body=b"",
-        received_at=intake.now(),
-        headers=request.headers,
-        query=request.query,
-        path=request.path,
-        method=request.method,
-        peer=request.remote or "",
-    )
-    if request.method == "POST":
-        return await _take(request, intake, source, delivery)
-    if isinstance(source.parser, Greeting) and request.method in source.parser.methods:
-        return _plain(source.parser.greet(delivery))
-    methods = ("POST", *(source.parser.methods if isinstance(source.parser, Greeting) else ()))
-    raise web.HTTPMethodNotAllowed(request.method, methods)
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Where it is served beside the path that has its name."""
+        return self._parser.paths
 
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        response = await plain_errors(request, self._came)
+        self._intake.telemetry.request(self._name, response.status)
+        return response
 
-async def _take(request: web.Request, intake: Intake, source: Source, delivery: Delivery) -> web.Response:
-    """202 once all is stored that could be read. Never 429: Alertmanager gives an alarm up on any 4xx."""
-    name = delivery.source
-    # Who can be known by the head alone is not read further where it is a stranger.
-    late = any(one.needs_body for one in source.authentication)
-    if not late:
-        await _must_be_admitted(source, delivery)
-    if why := intake.ready():
-        raise RefusedError(503, "not_ready", why)
-    delivery = replace(delivery, body=await read_body(request))
-    if late:
-        await _must_be_admitted(source, delivery)
-    try:
-        batch = source.parser.parse(delivery)
-    except AlarmError as error:
-        raise RefusedError(400, "bad_body", str(error)) from error
-    if source.watchdog:
-        signs = batch.named(source.watchdog)
-        if any(alarm.status is AlarmStatus.FIRING for alarm in signs):
-            intake.telemetry.watchdog(name, delivery.received_at)
-        batch = batch.without(source.watchdog)
-    new = await intake.accept(batch.alarms) if batch.alarms else ()
-    intake.telemetry.received(name, batch, new)
-    if batch.confirmation is not None:
-        intake.confirm(name, batch.confirmation)
-    # The sender does not look at what it is answered: these lines are all that a person will ever see of it.
-    if batch.truncated:
-        log.warning("alarms.cut_off", source=name, alarms=batch.truncated)
-        intake.cut_off(name)
-    rejected = [{"index": one.index, "reason": one.reason} for one in batch.rejected]
-    if rejected:
-        log.warning("alarm.rejected", source=name, rejected=rejected[:10], alarms=len(rejected))
-    if isinstance(source.parser, Answering):
-        return _plain(source.parser.answer(batch, new))
-    return answer({"accepted": sum(new), "duplicates": len(new) - sum(new), "rejected": rejected}, 202)
+    async def _came(self, request: web.Request) -> web.Response:
+        if request.method == "POST":
+            return await self._take(request)
+        methods = self._greeting.methods if self._greeting else ()
+        if self._greeting and request.method in methods:
+            return _plain(self._greeting.greet(self._delivery(request, b"")))
+        raise web.HTTPMethodNotAllowed(request.method, ("POST", *methods))
 
+    def _delivery(self, request: web.Request, body: bytes) -> Delivery:
+        return Delivery(
+            self._name,
+            body,
+            self._intake.now(),
+            headers=request.headers,
+            query=request.query if request.query_string else NOTHING,
+            path=request.path,
+            method=request.method,
+            peer=request.remote or "",
+        )
 
-async def _must_be_admitted(source: Source, delivery: Delivery) -> None:
-    """By any of the ways that its sender may take. Raises RefusedError."""
-    unknown = None
-    for way in source.authentication:
+    async def _take(self, request: web.Request) -> web.Response:
+        """202 once all is stored that could be read. Never 429: Alertmanager gives an alarm up on any 4xx."""
+        if self._ways and not self._late:
+            await self._must_be_admitted(self._delivery(request, b""))
+        if why := self._intake.ready():
+            raise RefusedError(503, "not_ready", why)
+        delivery = self._delivery(request, await read_body(request))
+        if self._late:
+            await self._must_be_admitted(delivery)
         try:
-            if await way.admits(delivery):
-                return
-        except EngineError as error:
-            unknown = error
-    if unknown is not None:
-        # Why is for the operator alone: there may be names and addresses of the cloud in it.
-        log.warning("alarms.unauthenticated", source=delivery.source, why=unknown.detail)
-        raise RefusedError(503, "cannot_tell", "who it is cannot be told now") from unknown
-    if source.authentication:
+            batch = self._parser.parse(delivery)
+        except AlarmError as error:
+            raise RefusedError(400, "bad_body", str(error)) from error
+        if self._watchdog:
+            batch = self._less_signs_of_life(batch, delivery)
+        new = await self._intake.accept(batch.alarms) if batch.alarms else ()
+        self._intake.telemetry.received(self._name, batch, new)
+        if batch.confirmation is not None:
+            self._intake.confirm(self._name, batch.confirmation)
+        if batch.truncated or batch.rejected:
+            self._tell(batch)
+        if self._answering:
+            return _plain(self._answering.answer(batch, new))
+        rejected = [_named(one) for one in batch.rejected]
+        return answer({"accepted": sum(new), "duplicates": len(new) - sum(new), "rejected": rejected}, 202)
+
+    def _less_signs_of_life(self, batch: Batch, delivery: Delivery) -> Batch:
+        if any(alarm.status is AlarmStatus.FIRING for alarm in batch.named(self._watchdog)):
+            self._intake.telemetry.watchdog(self._name, delivery.received_at)
+        return batch.without(self._watchdog)
+
+    def _tell(self, batch: Batch) -> None:
+        """The sender does not look at what it is answered: these lines are all that a person will ever see of it."""
+        if batch.truncated:
+            log.warning("alarms.cut_off", source=self._name, alarms=batch.truncated)
+            self._intake.cut_off(self._name)
+        if batch.rejected:
+            some = [_named(one) for one in batch.rejected[:10]]
+            log.warning("alarm.rejected", source=self._name, rejected=some, alarms=len(batch.rejected))
+
+    async def _must_be_admitted(self, delivery: Delivery) -> None:
+        """By any of the ways that its sender may take. Raises RefusedError."""
+        unknown = None
+        for way in self._ways:
+            try:
+                if await way.admits(delivery):
+                    return
+            except EngineError as error:
+                unknown = error
+        if unknown is not None:
+            # Why is for the operator alone: there may be names and addresses of the cloud in it.
+            log.warning("alarms.unauthenticated", source=self._name, why=unknown.detail)
+            raise RefusedError(503, "cannot_tell", "who it is cannot be told now") from unknown
         raise RefusedError(401, "unauthorized", "the sender must show who it is, and this does not")
+
+
+def _named(rejected: Rejected) -> dict[str, Any]:
+    return {"index": rejected.index, "reason": rejected.reason}
 
 
 def _plain(wanted: Answer) -> web.Response:

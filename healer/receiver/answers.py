@@ -49,6 +49,8 @@ async def read_body(request: web.Request) -> bytes:
     if (request.content_length or 0) > request.client_max_size:
         raise too_large
     try:
+        if request.content.is_eof():  # it came with its head, as most do: there is nothing to wait for
+            return await request.read()
         async with asyncio.timeout(BODY_WITHIN):
             return await request.read()
     except web.HTTPRequestEntityTooLarge:

@@ -130,11 +130,14 @@ class Telemetry:
 
     def received(self, source: str, batch: Batch, new: tuple[bool, ...]) -> None:
         """One request's alarms are stored; what becomes of the new ones is counted when the kernel has settled it."""
-        self.metrics.alarms.labels(source, UNREADABLE, REJECTED).inc(len(batch.rejected))
-        self.metrics.truncated.labels(source).inc(batch.truncated)
-        repeated = Tally(a.status for a, is_new in zip(batch.alarms, new, strict=True) if not is_new)
-        for status, number in repeated.items():
-            self.metrics.alarms.labels(source, status, DUPLICATE).inc(number)
+        if batch.rejected:
+            self.metrics.alarms.labels(source, UNREADABLE, REJECTED).inc(len(batch.rejected))
+        if batch.truncated:
+            self.metrics.truncated.labels(source).inc(batch.truncated)
+        if not all(new):
+            repeated = Tally(a.status for a, is_new in zip(batch.alarms, new, strict=True) if not is_new)
+            for status, number in repeated.items():
+                self.metrics.alarms.labels(source, status, DUPLICATE).inc(number)
         delivered = self.metrics.delivery.labels(source)
         for alarm, is_new in zip(batch.alarms, new, strict=True):
             if is_new and alarm.status is AlarmStatus.FIRING:
