@@ -118,9 +118,9 @@ class App:
         )
         self._runner.start()
         self._exit.push_async_callback(self._runner.stop, PATIENCE)
-        # Until a cloud has been read nothing there is healed.
-        for name in self._config.clouds:
-            await self._runner.decide(happened.Unreachable(name, f"cloud {name} has not been read yet"))
+        self._pullings = assembly.pullings(self._config, self._runner, self._clock, self._telemetry)
+        for unknown in assembly.unknown(self._config, self._pullings):
+            await self._runner.decide(unknown)
         await self._load_policies()
         self._scheduler.start()
         self._exit.push_async_callback(self._scheduler.stop)
@@ -171,7 +171,6 @@ class App:
         calendar.daily("pruning of the journal", PRUNED_AT, self._prune)
         self._exit.push_async_callback(calendar.stop)
         calendar.start()
-        self._pullings = assembly.pullings(self._config, self._runner, self._clock, self._telemetry)
         for one in self._pullings:
             self._in_background(one.run(), f"reading of alarms from {one.source}")
         if (every := systemd.watchdog_interval()) is not None:

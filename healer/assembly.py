@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import cast
 
 from healer.config.load import Config
+from healer.core.event import Event, Unreachable
 from healer.core.inventory import Watched
 from healer.core.repair import Recipe
 from healer.plugins import find, names
@@ -74,7 +75,15 @@ def confirmed_at(config: Config) -> Mapping[str, str | None]:
 def pullings(config: Config, runner: Runner, clock: Clock, telemetry: Telemetry) -> list[Pulling]:
     """What reads alarms at their sender; none is begun."""
     return [
-        Pulling(name, cast("Pull", plugin), runner.accept, clock.now, telemetry.received, receiver.watchdog)
+        Pulling(
+            name,
+            cast("Pull", plugin),
+            runner.accept,
+            clock.now,
+            telemetry.received,
+            receiver.watchdog,
+            runner.feed,
+        )
         for name, receiver in config.alarms.items()
         for plugin in receiver.pulls.values()
     ]
@@ -84,6 +93,12 @@ def telemetry(config: Config, clock: Clock) -> Telemetry:
     """What is counted from nothing, and which senders are waited for from now on."""
     expected = [name for name, receiver in config.alarms.items() if receiver.watchdog_expected]
     return Telemetry(clock, config.clouds, config.alarms, expected)
+
+
+def unknown(config: Config, pullings: Iterable[Pulling]) -> list[Event]:
+    """What a daemon that starts must say that it does not know yet: each holds up what is begun, and nothing else."""
+    clouds = (Unreachable(name, f"cloud {name} has not been read yet") for name in config.clouds)
+    return [*clouds, *(awaited for one in pullings for awaited in one.awaited())]
 
 
 def watchers(config: Config) -> Mapping[str, Watcher]:

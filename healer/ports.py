@@ -23,6 +23,7 @@ from healer.core.model import (
     Target,
 )
 from healer.core.repair import Recipe
+from healer.core.silence import Silence
 from healer.core.state import State
 from healer.core.step import Failure
 
@@ -288,6 +289,8 @@ class Batch:
     truncated: int = 0
     """How many the sender says that it left out."""
     confirmation: Confirmation | None = None
+    silences: tuple[Silence, ...] | None = None
+    """All that is silenced at the sender now; None where that is not read."""
 
     def named(self, alertname: str) -> tuple[Alarm, ...]:
         """Those with this label `alertname`."""
@@ -369,6 +372,16 @@ class Pull(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Silencing(Protocol):
+    """A pull that can read what is silenced at its sender as well."""
+
+    @property
+    def silences(self) -> bool:
+        """Whether it does: then each of its batches says so."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

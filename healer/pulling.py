@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
+from healer.core.event import Awaited, Silenced
 from healer.core.model import Alarm
-from healer.ports import Batch, EngineError, Pull, StoreError
+from healer.core.silence import Silence
+from healer.ports import Batch, EngineError, Pull, Silencing, StoreError
 
 log = structlog.get_logger("healer")
 
 BETWEEN_S = 5.0
 """At least, from the end of one reading to the next. Alertmanager may cut off a hundred groups in one second, and one
 reading brings what all of them left out; a large one takes about a second for it, and has better things to do."""
+
+FIRST_WITHIN = timedelta(minutes=1)
+"""So long nothing is begun for want of a first reading of what is silenced: three questions of 10 s, and some."""
 
 Accept = Callable[[tuple[Alarm, ...]], Awaitable[tuple[bool, ...]]]
 
@@ -35,9 +40,21 @@ class Pulling:
     """Told of what was stored, for the metrics."""
     watchdog: str = ""
     """`alertname` of the alarm that always fires: read here it says nothing of the way that it should come."""
+    silenced: Callable[[Silenced], None] = lambda _: None
+    """Told of all that is silenced at the sender, each time that this is read."""
+    _unheard: bool = field(init=False)
+    """What is silenced there has neither been read yet, nor in vain."""
     _why: str | None = field(default=None, init=False)
     """Why it could not be read the last time."""
     _wanted: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+
+    def __post_init__(self) -> None:
+        self._unheard = isinstance(self.pull, Silencing) and self.pull.silences
+
+    def awaited(self) -> Iterator[Awaited]:
+        """What is to be known before anything is begun: nothing, of a sender at which nothing is silenced."""
+        if self._unheard:
+            yield Awaited(self.source, self.now() + FIRST_WITHIN)
 
     async def run(self) -> None:
         """Until it is cancelled."""
@@ -62,6 +79,8 @@ class Pulling:
         """Once. The sender may forget what it gave only after that has been stored."""
         try:
             batch = (await self.pull.pull(self.source, self.now())).without(self.watchdog)
+            if batch.silences is not None:
+                self._hear(batch.silences)
             new = await self.accept(batch.alarms) if batch.alarms else ()
             await self.pull.stored()
         except EngineError as error:
@@ -78,7 +97,13 @@ class Pulling:
             self._why = None
             self.received(self.source, batch, new)
 
+    def _hear(self, silences: tuple[Silence, ...]) -> None:
+        self._unheard = False
+        self.silenced(Silenced(self.source, silences))
+
     def _failed(self, why: str) -> None:
+        if self._unheard:
+            self._hear(())  # What fails must not stay so because nobody can say whether that is meant to be.
         if why != self._why:
             log.warning("alarms.unreadable", source=self.source, why=why)
         self._why = why

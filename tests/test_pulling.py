@@ -10,14 +10,17 @@ from typing import ClassVar
 import pytest
 from structlog.testing import capture_logs
 
+from healer.core.event import Awaited, Silenced
 from healer.core.model import Alarm, AlarmStatus, Selector
+from healer.core.silence import Silence
 from healer.core.step import Failure
 from healer.ports import Batch, EngineError, StoreError
-from healer.pulling import BETWEEN_S, Pulling, waker
+from healer.pulling import BETWEEN_S, FIRST_WITHIN, Pulling, waker
 from tests.virtual_time import virtually
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 ONE = Alarm("here", "k", AlarmStatus.FIRING, NOW, NOW, Selector())
+SILENCE = Silence("s", Selector(stack="shop"), NOW, "anna", "at work on it")
 SILENT = EngineError(Failure.UNREACHABLE, "no answer")
 
 
@@ -191,3 +194,65 @@ def test_one_that_is_read_oftener_than_that_stays_so() -> None:
         assert reads(queue) == 10
 
     virtually(scenario())
+
+
+# What is silenced.
+
+
+@dataclass
+class Hushed(Queue):
+    """As Alertmanager, where silences are read as well."""
+
+    silences: bool = True
+
+
+def listener(queue: Queue, shelf: Shelf | None = None) -> tuple[Pulling, list[Silenced]]:
+    heard: list[Silenced] = []
+    shelf = shelf or Shelf()
+    return Pulling("here", queue, shelf.accept, lambda: NOW, shelf.received, silenced=heard.append), heard
+
+
+def test_what_is_silenced_is_awaited_where_it_is_read_at_all() -> None:
+    assert [*listener(Hushed())[0].awaited()] == [Awaited("here", NOW + FIRST_WITHIN)]
+    assert [*listener(Hushed(silences=False))[0].awaited()] == []
+    assert [*listener(Queue())[0].awaited()] == []
+
+
+async def test_all_that_is_silenced_is_told_each_time_and_before_any_alarm_is_thought_of() -> None:
+    class Full(Shelf):
+        async def accept(self, alarms: tuple[Alarm, ...]) -> tuple[bool, ...]:
+            assert heard == [Silenced("here", (SILENCE,))]
+            return await super().accept(alarms)
+
+    one, heard = listener(Hushed([Batch((ONE,), silences=(SILENCE,)), Batch((), silences=())]), Full())
+    await one.read()
+    await one.read()
+    assert heard == [Silenced("here", (SILENCE,)), Silenced("here", ())]
+    assert [*one.awaited()] == []
+
+
+async def test_what_cannot_be_stored_is_silenced_all_the_same() -> None:
+    one, heard = listener(Hushed([Batch((ONE,), silences=(SILENCE,))]), Shelf(full=True))
+    await one.read()
+    assert heard == [Silenced("here", (SILENCE,))]
+
+
+@pytest.mark.parametrize("error", [SILENT, KeyError("x")])
+async def test_a_first_reading_in_vain_is_not_waited_for_and_a_later_one_takes_nothing_back(
+    error: Exception,
+) -> None:
+    one, heard = listener(Hushed([error, Batch((), silences=(SILENCE,)), error, error]))
+    with capture_logs():
+        await one.read()
+        assert heard == [Silenced("here", ())]
+        for _ in range(3):
+            await one.read()
+    assert heard == [Silenced("here", ()), Silenced("here", (SILENCE,))]
+
+
+async def test_of_a_sender_whose_silences_are_not_read_nothing_is_said() -> None:
+    for queue in (Hushed([SILENT, Batch((ONE,))], silences=False), Queue([SILENT, Batch((ONE,))])):
+        one, heard = listener(queue)
+        await one.read()
+        await one.read()
+        assert heard == []

@@ -10,30 +10,28 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Self
 
 import msgspec
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+import structlog
+from pydantic import AfterValidator, ConfigDict, Field, PrivateAttr, model_validator
 
 from healer.alarms import _bodies
-from healer.alarms._alerts import EXPIRES_AFTER, Alert, alarm, moment
+from healer.alarms._alerts import EXPIRES_AFTER, alarm, moment
 from healer.alarms._naming import Naming
 from healer.core.model import Alarm, AlarmStatus
+from healer.core.silence import Silence
 from healer.core.step import Failure
 from healer.durations import PositiveDuration
 from healer.plugins import Plugin
 from healer.ports import Batch, EngineError, Rejected
+from healer.pulls import _silences
 from healer.pulls._asking import asking, base_url, read
+from healer.pulls._silences import Held
+
+log = structlog.get_logger("healer")
 
 _WHAT = "an answer of Alertmanager's API v2"
 _FIRING = {"active": "true", "silenced": "false", "inhibited": "false"}
-"""What is silenced or inhibited is not sent to anybody, and is not read either."""
-
-
-class _Status(msgspec.Struct):
-    state: str = "active"
-    muted_by: list[str] = msgspec.field(name="mutedBy", default_factory=list)
-
-
-class _Held(Alert, kw_only=True):
-    status: _Status = msgspec.field(default_factory=_Status)
+_WITHHELD = {"silenced": "true", "inhibited": "true"}
+"""What is silenced or inhibited is not sent to anybody, and no alarm where it is read."""
 
 
 class _Receiver(msgspec.Struct):
@@ -58,6 +56,8 @@ class Alertmanager(Plugin):
     """Which labels of an alert name the resource: as in the source beside it."""
     expires_after: PositiveDuration | None = EXPIRES_AFTER
     """How long an alert counts that is not sent or read again: as in the source beside it."""
+    silences: bool = True
+    """Whether nothing is begun on what is silenced there, or of which it withholds an alert."""
     timeout: PositiveDuration = timedelta(seconds=10)
     """For one question and the whole answer."""
     token_file: Path | None = None
@@ -66,6 +66,9 @@ class Alertmanager(Plugin):
     """For basic authentication, which is what Alertmanager itself can ask for."""
     password_file: Path | None = None
     """File with the password that goes with `username`; read each time."""
+
+    _told: set[str] = PrivateAttr(default_factory=set)
+    """Silences of which has been said that they cannot be read."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -76,10 +79,13 @@ class Alertmanager(Plugin):
         return self
 
     async def pull(self, source: str, now: datetime) -> Batch:
-        asked = _FIRING if self.receiver is None else _FIRING | {"receiver": _exactly(self.receiver)}
+        asked = _FIRING | (_WITHHELD if self.silences else {})
+        if self.receiver is not None:
+            asked |= {"receiver": _exactly(self.receiver)}
         async with asking(self.timeout, await asyncio.to_thread(self._headers)) as peer:
             body = await peer.ask(f"{self.url}/api/v2/alerts", asked)
-            batch = await asyncio.to_thread(self._batch, body, source, now)
+            silences = await peer.ask(f"{self.url}/api/v2/silences") if self.silences else None
+            batch = await asyncio.to_thread(self._batch, body, silences, source, now)
             if not batch.alarms and self.receiver is not None:
                 # Of a receiver that it does not have, Alertmanager says that nothing fires.
                 _must_have(self.receiver, await peer.ask(f"{self.url}/api/v2/receivers"))
@@ -100,19 +106,30 @@ class Alertmanager(Plugin):
             headers["Authorization"] = f"Basic {b64encode(shown).decode()}"
         return headers
 
-    def _batch(self, body: bytes, source: str, now: datetime) -> Batch:
+    def _batch(self, body: bytes, silences: bytes | None, source: str, now: datetime) -> Batch:
+        alerts: list[Held] = []
         alarms: list[Alarm] = []
         rejected: list[Rejected] = []
         for index, raw in enumerate(read(body, list[msgspec.Raw], _WHAT)):
             try:
-                held = msgspec.json.decode(raw, type=_Held)
-                if held.status.state != "suppressed" and not held.status.muted_by:
+                held = msgspec.json.decode(raw, type=Held)
+                if not held.is_withheld:
                     alarms.append(self._alarm(held, source, now))
+                alerts.append(held)
             except _bodies.UNREADABLE as error:
                 rejected.append(Rejected(index, _bodies.reason(error)))
-        return Batch(tuple(alarms), tuple(rejected))
+        silenced = None if silences is None else self._silenced(silences, alerts, source, now)
+        return Batch(tuple(alarms), tuple(rejected), silences=silenced)
 
-    def _alarm(self, alert: _Held, source: str, now: datetime) -> Alarm:
+    def _silenced(self, body: bytes, alerts: list[Held], source: str, now: datetime) -> tuple[Silence, ...]:
+        word = _silences.word(body, alerts, self.labels, now)
+        for silence in word.unreadable.keys() - self._told:
+            log.warning("silence.unreadable", source=source, silence=silence, why=word.unreadable[silence])
+        self._told.clear()
+        self._told.update(word.unreadable)
+        return word.silences
+
+    def _alarm(self, alert: Held, source: str, now: datetime) -> Alarm:
         return alarm(
             self.labels,
             alert.labels,

@@ -46,6 +46,7 @@ class Peer:
 
     alerts: bytes = FIRING
     receivers: bytes = ANSWERS["alertmanager-0.25.0-receivers"]
+    silences: bytes = b"[]"
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     asked: list[web.Request] = field(default_factory=list)
@@ -53,8 +54,9 @@ class Peer:
 
     async def answer(self, request: web.Request) -> web.Response:
         self.asked.append(request)
-        body = {"/api/v2/alerts": self.alerts, "/api/v2/receivers": self.receivers}.get(request.path)
-        if body is None:
+        answers = {"alerts": self.alerts, "receivers": self.receivers, "silences": self.silences}
+        _, api, what = request.path.rpartition("/api/v2/")
+        if not request.path.startswith(api) or (body := answers.get(what)) is None:
             return web.Response(status=404)
         headers = {"Content-Type": "application/json"} | self.headers
         return web.Response(status=self.status, body=body, headers=headers)
@@ -89,7 +91,7 @@ def written(alerts: Any) -> bytes:
 
 
 async def test_it_asks_for_what_fires_and_is_sent_to_healer(peer: Peer) -> None:
-    await pull(peer.url)
+    await pull(peer.url, silences=False)
     [asked] = peer.asked
     assert (asked.method, asked.path) == ("GET", "/api/v2/alerts")
     assert asked.query == {
@@ -167,15 +169,15 @@ async def test_a_receiver_is_meant_by_its_name_and_not_by_a_pattern(peer: Peer) 
 
 async def test_without_a_receiver_all_that_fires_is_asked_for(peer: Peer) -> None:
     peer.alerts = b"[]"
-    assert await pull(peer.url, receiver=None) == Batch(())
-    [asked] = peer.asked
+    assert await pull(peer.url, receiver=None) == Batch((), silences=())
+    asked = peer.asked[0]
     assert "receiver" not in asked.query
 
 
 async def test_where_nothing_fires_the_receiver_must_exist(peer: Peer) -> None:
     """Of a receiver that is misspelt, Alertmanager says the same as where all is well."""
     peer.alerts = b"[]"
-    assert await pull(peer.url) == Batch(())
+    assert await pull(peer.url) == Batch((), silences=())
     error = await failure(peer.url, receiver="haeler")
     assert error.failure is Failure.REJECTED
     assert str(error) == "it has no receiver 'haeler'; there are: healer"
@@ -195,7 +197,7 @@ async def test_a_token_is_read_each_time(peer: Peer, tmp_path: Path) -> None:
         await asyncio.to_thread(token_file.write_text, token)
         await puller.pull("alertmanager", NOW)
     shown = [asked.headers["Authorization"] for asked in peer.asked]
-    assert shown == ["Bearer s3cr3t", "Bearer renewed"]
+    assert shown == ["Bearer s3cr3t"] * 2 + ["Bearer renewed"] * 2
 
 
 async def test_a_password_is_shown_as_alertmanager_itself_asks_for_it(peer: Peer, tmp_path: Path) -> None:
