@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import aiohttp
 from yarl import URL
@@ -24,6 +24,7 @@ _T = TypeVar("_T")
 ANSWER_LIMIT = 32 << 20
 """Bytes. 10,000 alerts of Alertmanager have about 9 MB."""
 Query = Mapping[str, str | Sequence[str]]
+_Judge = Callable[[URL, aiohttp.ClientResponse], None]
 
 _TRY_AGAIN = frozenset({408, 425, 429})
 """Of the answers 4xx, those that say nothing against the question."""
@@ -50,17 +51,23 @@ class Asking:
 
     async def ask(self, url: str, params: Query = NOTHING) -> bytes:
         """The body of the answer 200. A redirect is an error: a token would go with it."""
-        to = URL(url)
+        return (await self._send("GET", URL(url), _judge, params=params))[1]
+
+    async def send(self, method: str, url: str, body: Any = None) -> tuple[int, bytes]:
+        """The status of an answer that is none to try again after, and its body; `body` is sent as JSON."""
+        return await self._send(method, URL(url, encoded=True), _judge_lost, json=body)
+
+    async def _send(self, method: str, to: URL, judge: _Judge, **sent: Any) -> tuple[int, bytes]:
         try:
-            async with self.session.get(to, params=params, allow_redirects=False) as response:
-                _judge(to, response)
+            async with self.session.request(method, to, allow_redirects=False, **sent) as response:
+                judge(to, response)
                 body = bytearray()
                 async for chunk in response.content.iter_any():
                     body += chunk
                     if len(body) > ANSWER_LIMIT:
                         detail = f"{to} answered with more than {ANSWER_LIMIT} bytes"
                         raise EngineError(Failure.REJECTED, detail)
-                return bytes(body)
+                return response.status, bytes(body)
         except TimeoutError as error:
             said = f"{to} has not answered within {spelled(self.patience)}"
             raise EngineError(Failure.UNREACHABLE, said) from error
@@ -92,9 +99,16 @@ def read(body: bytes, kind: type[_T], what: str) -> _T:
 
 
 def _judge(url: URL, response: aiohttp.ClientResponse) -> None:
+    """Raises for anything but 200."""
+    _judge_lost(url, response)
+    if response.status != 200:
+        raise EngineError(Failure.REJECTED, f"{url} answered {response.status}")
+
+
+def _judge_lost(url: URL, response: aiohttp.ClientResponse) -> None:
+    """Raises for what says nothing of the question, or is not readable."""
     status, encoding = response.status, response.headers.get("Content-Encoding", "identity")
-    if status == 200 and encoding == "identity":
-        return
-    said = f"{url} answered {status}" + (f" in {encoding}" if status == 200 else "")
-    try_again = status >= 500 or status in _TRY_AGAIN
-    raise EngineError(Failure.UNREACHABLE if try_again else Failure.REJECTED, said)
+    if status >= 500 or status in _TRY_AGAIN:
+        raise EngineError(Failure.UNREACHABLE, f"{url} answered {status}")
+    if encoding != "identity":
+        raise EngineError(Failure.REJECTED, f"{url} answered {status} in {encoding}")

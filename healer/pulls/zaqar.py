@@ -1,0 +1,190 @@
+"""Reads a Zaqar queue: a message is claimed, and deleted only once what it says is stored.
+
+A subscription of that queue sends each message once, to whoever listens just then. Here it waits in the queue, and
+what was claimed by a reader that died is there again when the claim ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import AfterValidator, ConfigDict, Field, PrivateAttr, model_validator
+
+from healer.alarms import _bodies
+from healer.alarms._naming import Naming
+from healer.alarms.zaqar import Zaqar as Source
+from healer.clouds.openstack import OpenStack, objection
+from healer.core.model import Alarm
+from healer.core.step import Failure
+from healer.durations import PositiveDuration
+from healer.plugins import Plugin
+from healer.ports import AlarmError, Batch, Delivery, EngineError, Rejected
+from healer.pulls import _zaqar
+from healer.pulls._asking import asking, base_url
+from healer.pulls._zaqar import AT_ONCE, Call, Message
+
+MOST_CLAIMS = 25
+"""In one reading; what is in the queue after that waits for the next."""
+MOST_REMEMBERED = 10_000
+"""Ids of messages that are stored and could not be deleted: read again, they are no news."""
+
+_CLAIM_HAS_ENDED = frozenset({Failure.GONE, Failure.REJECTED})
+
+
+def _url(text: str) -> str:
+    return base_url(text, "a Zaqar", "http://127.0.0.1:8888", "/v2/queues")
+
+
+_Claim = Annotated[PositiveDuration, Field(ge=timedelta(minutes=1), le=timedelta(hours=12))]
+_Name = Annotated[str, Field(pattern=r"^[\w.-]{1,64}$")]
+_About = Literal["cloud", "stack", "resource", "physical_id", "address", "host"]
+
+
+class Zaqar(Plugin):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"cloud": "mine", "queue": "healer"}]})
+
+    every: ClassVar[timedelta] = timedelta(seconds=10)
+
+    queue: _Name
+    """Its name. Nobody else should read it: each message is for one reader."""
+    cloud: Annotated[str, Field(min_length=1)] | None = None
+    """Its name in clouds.yaml, where healer's credentials are; the queue is in the project of these."""
+    clouds_yaml: Path | None = None
+    """None is where openstacksdk looks: `OS_CLIENT_CONFIG_FILE`, the working directory, `~/.config/openstack`,
+    `/etc/openstack`."""
+    url: Annotated[str, AfterValidator(_url)] | None = None
+    """Instead of `cloud`, what stands before `/v2/queues` of a Zaqar that asks no Keystone."""
+    project: Annotated[str, Field(pattern=r"^[\w-]+$")] | None = None
+    """With `url`: the id of the project that has the queue."""
+    labels: Naming = Naming()
+    """Which labels of a message name the resource: as in the source beside it."""
+    about: Mapping[_About, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
+    """What every message of the queue is about, as the URL of a subscription would say it."""
+    claim: _Claim = timedelta(minutes=1)
+    """How long a message that was taken is nobody else's; what a healer that died had taken is read again then."""
+    grace: _Claim = timedelta(hours=1)
+    """How long a message whose own time ends while it is claimed is kept after that."""
+    at_once: Annotated[int, Field(ge=1, le=AT_ONCE)] = AT_ONCE
+    """Messages of one claim: not more than Zaqar's `max_messages_per_claim_or_pop`."""
+    timeout: PositiveDuration = timedelta(seconds=10)
+    """For one question and the whole answer."""
+
+    _session: OpenStack | None = PrivateAttr(default=None)
+    _there: bool = PrivateAttr(default=False)
+    """Whether the queue was seen."""
+    _taken: list[Message] = PrivateAttr(default_factory=list)
+    """Of the last reading: to be deleted once it is stored."""
+    _stored: dict[str, None] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if (self.cloud is None) == (self.url is None):
+            raise ValueError("exactly one of `cloud` and `url` says where Zaqar is")
+        if (self.url is None) != (self.project is None):
+            raise ValueError(
+                "`url` and `project` go together; of a cloud, clouds.yaml says whose queue is read"
+            )
+        return self
+
+    def model_post_init(self, _context: Any, /) -> None:
+        if self.cloud is not None:
+            self._session = OpenStack(self.cloud, self.clouds_yaml, self.timeout)
+
+    def objections(self) -> Mapping[str, str]:
+        found = objection(self.cloud, self.clouds_yaml) if self.cloud is not None else None
+        return {"cloud": found} if found else {}
+
+    async def pull(self, source: str, now: datetime) -> Batch:
+        self._taken = []  # what was not stored comes back when its claim ends
+        async with self._calling() as call:
+            await _zaqar.must_be_readable(call, self.queue)
+            await self._take(call)
+            if not self._taken and not self._there:
+                await _zaqar.must_be_there(call, self.queue)
+            self._there = True
+        news = [message for message in self._taken if message.id not in self._stored]
+        return await asyncio.to_thread(self._batch, news, source, now)
+
+    async def stored(self) -> None:
+        """Deletes what was taken. What cannot be is remembered, and deleted when it comes back."""
+        taken, self._taken = self._taken, []
+        if not taken:
+            return
+        self._stored |= dict.fromkeys(message.id for message in taken)
+        while len(self._stored) > MOST_REMEMBERED:
+            del self._stored[next(iter(self._stored))]
+        refused: EngineError | None = None
+        async with self._calling() as call:
+            for message in taken:
+                try:
+                    await _zaqar.delete(call, self.queue, message)
+                except EngineError as error:
+                    if error.failure is Failure.UNREACHABLE:
+                        raise
+                    if error.failure not in _CLAIM_HAS_ENDED:  # then, if it is still there, it is read again
+                        refused = error
+                else:
+                    self._stored.pop(message.id, None)
+        if refused is not None:
+            raise refused
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def _take(self, call: Call) -> None:
+        """Until the queue is empty, or half of the first claim's time is over."""
+        begun = time.monotonic()
+        for _ in range(MOST_CLAIMS):
+            try:
+                found = await _zaqar.claim(call, self.queue, self.claim, self.grace, self.at_once)
+            except EngineError:
+                if not self._taken:
+                    raise
+                return  # what was taken is not to wait for the rest; if that lasts, the next reading says it
+            self._taken += found
+            if len(found) < self.at_once or time.monotonic() - begun > self.claim.total_seconds() / 2:
+                return
+
+    @asynccontextmanager
+    async def _calling(self) -> AsyncIterator[Call]:
+        if self._session is not None:
+            yield _zaqar.in_cloud(self._session)
+            return
+        async with asking(self.timeout, _zaqar.HEADERS | {"X-Project-ID": self.project or ""}) as peer:
+            yield _zaqar.at_url(peer, self.url or "")
+
+    def _batch(self, messages: Iterable[Message], source: str, now: datetime) -> Batch:
+        alarms: list[Alarm] = []
+        rejected: list[Rejected] = []
+        for index, message in enumerate(messages):
+            try:
+                batch = self._read(message, source, now)
+            except (AlarmError, *_bodies.UNREADABLE) as error:
+                rejected.append(Rejected(index, _bodies.reason(error)))
+            else:
+                alarms += _received(batch.alarms, now)
+                rejected += [replace(one, index=index) for one in batch.rejected]
+        return Batch(tuple(alarms), tuple(rejected))
+
+    def _read(self, message: Message, source: str, now: datetime) -> Batch:
+        """As the source reads what a subscription sends of it, at the time when it was posted."""
+        body = f'{{"Message_Type": "Notification", "body": {json.dumps(message.body)}}}'.encode()
+        posted_at = now - timedelta(seconds=message.age)
+        about = {str(name): said for name, said in self.about.items()}
+        return Source(labels=self.labels).parse(Delivery(source, body, posted_at, query=about))
+
+
+def _received(alarms: Iterable[Alarm], now: datetime) -> Iterator[Alarm]:
+    """What has waited in the queue until it was over is left there."""
+    for alarm in alarms:
+        if alarm.expires_at is None or alarm.expires_at > now:
+            yield replace(alarm, received_at=now)
