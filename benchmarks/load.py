@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
+import re
+import selectors
+import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
+from typing import cast
 
 TICK = os.sysconf("SC_CLK_TCK")
 CONNECTIONS = 64
@@ -15,6 +20,7 @@ QUIET_FOR = 1.0
 QUIET = 0.03
 """Of one core."""
 QUIET_WITHIN = 120.0
+_LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 
 def cpu_s(pid: int) -> float:
@@ -37,31 +43,42 @@ def settled(pid: int, done: Callable[[], bool]) -> float:
 
 
 def send(port: int, path: str, bodies: Sequence[bytes]) -> None:
-    """Post all of them, 64 at once; RuntimeError where one is not taken."""
-    asyncio.run(_send(port, path, bodies))
+    """Post all of them, 64 at once; RuntimeError where one is not taken.
 
-
-async def _send(port: int, path: str, bodies: Sequence[bytes]) -> None:
+    Without asyncio: a sender that is slower than the server would keep it from ever having many to serve at once.
+    """
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
     waiting = iter(bodies)
-    async with asyncio.TaskGroup() as group:
-        for _ in range(min(CONNECTIONS, len(bodies))):
-            group.create_task(_post(port, path, waiting))
+    with selectors.DefaultSelector() as selector, ExitStack() as connections:
+        for body in islice(waiting, CONNECTIONS):
+            connection = connections.enter_context(socket.create_connection(("127.0.0.1", port)))
+            selector.register(connection, selectors.EVENT_READ, bytearray())
+            connection.sendall(_request(head, body))
+        while selector.get_map():
+            for key, _ in selector.select():
+                connection = cast("socket.socket", key.fileobj)
+                answer: bytearray = key.data
+                answer += connection.recv(65536) or _ended(path)
+                if not _is_whole(answer):
+                    continue
+                if not answer.startswith(b"HTTP/1.1 2"):
+                    raise RuntimeError(f"{path}: {answer.decode(errors='replace')}")
+                answer.clear()
+                if (more := next(waiting, None)) is None:
+                    selector.unregister(connection)
+                else:
+                    connection.sendall(_request(head, more))
 
 
-async def _post(port: int, path: str, waiting: Iterator[bytes]) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        for body in waiting:
-            head = (
-                f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
-                f"Content-Length: {len(body)}\r\n\r\n"
-            )
-            writer.write(head.encode() + body)
-            answer = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
-            _, _, after = answer.partition("content-length:")
-            rest = await reader.readexactly(int(after.split("\r\n", 1)[0])) if after else b""
-            if not answer.startswith("http/1.1 2"):
-                raise RuntimeError(f"{path}: {answer.splitlines()[0]} {rest!r}")
-    finally:
-        writer.close()
-        await writer.wait_closed()
+def _request(head: str, body: bytes) -> bytes:
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def _is_whole(answer: bytearray) -> bool:
+    head, found, rest = answer.partition(b"\r\n\r\n")
+    length = _LENGTH.search(head)
+    return bool(found) and len(rest) >= (int(length[1]) if length else 0)
+
+
+def _ended(path: str) -> bytes:
+    raise RuntimeError(f"{path}: the connection ended before there was an answer")
