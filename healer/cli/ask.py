@@ -19,6 +19,10 @@ DECIDED_WITHIN = 5.0
 """Seconds that `heal` waits to see whether a guardrail refuses; reading the stack takes most of it."""
 
 
+_SHOWN = 10
+"""Silences: a host that is down may have a thousand alarms withheld."""
+
+
 def status(client: Client, options: argparse.Namespace) -> int:
     answer = client.get("/v1/status")
     if options.json:
@@ -34,6 +38,9 @@ def status(client: Client, options: argparse.Namespace) -> int:
     if answer["unstored"]:
         facts.append(("not stored", f"{answer['unstored']}: nothing is done until it can be"))
     facts += [(f"paused {pause['scope']}", _paused(pause)) for pause in answer["pauses"]]
+    facts += [("silenced", one["sentence"]) for one in answer["silences"][:_SHOWN]]
+    if more := answer["silences"][_SHOWN:]:
+        facts.append(("silenced", f"and by {len(more)} more"))
     facts.append(("open", count(answer["incidents"], "incident")))
     facts.append(("under way", count(answer["repairs"], "repair")))
     width = max(len(label) for label, _ in facts)

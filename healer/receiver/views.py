@@ -30,9 +30,31 @@ def overview(state: State, clouds: Iterable[str], now: datetime) -> dict[str, An
     return {
         "clouds": [{"name": name, "why": state.unreachable.get(name)} for name in clouds],
         "pauses": [pause(one) for one in pauses],
+        "silences": silences(state, now),
         "incidents": len(state.incidents),
         "repairs": len(state.repairs),
     }
+
+
+def silences(state: State, now: datetime) -> list[dict[str, Any]]:
+    """What is silenced at senders of alarms now: each once, however many alarms it withholds."""
+    lasting = {
+        (source, one.id): one
+        for source, every in sorted(state.silences.items())
+        for one in every.of_all
+        if one.lasts(now)
+    }
+    return [
+        {
+            "source": source,
+            "id": one.id,
+            "who": one.who,
+            "why": one.why,
+            "until": moment(one.until),
+            "sentence": one.sentence(source),
+        }
+        for (source, _), one in lasting.items()
+    ]
 
 
 def incident(one: Incident) -> dict[str, Any]:

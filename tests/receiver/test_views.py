@@ -10,9 +10,10 @@ import msgspec
 from healer.core.change import AlarmOutcome, Pause
 from healer.core.detector import Track
 from healer.core.incident import Incident, IncidentState, Outcome, Refusal, Refused, Request
-from healer.core.model import Incarnation, StackState, Target
+from healer.core.model import Incarnation, Selector, StackState, Target
 from healer.core.policy import Contested, Owned
 from healer.core.repair import Repair
+from healer.core.silence import Silence, Silences
 from healer.core.state import State
 from healer.core.step import Step
 from healer.ports import Entry, FiledAlarm
@@ -221,3 +222,25 @@ def test_an_entry_a_pause_and_an_alarm_are_told_as_they_were_kept() -> None:
 def test_a_moment_in_another_zone_is_told_in_utc() -> None:
     india = timezone(timedelta(hours=5, minutes=30))
     assert views.moment(datetime(2026, 3, 1, 17, 30, tzinfo=india)) == "2026-03-01T12:00:00.000Z"
+
+
+def test_what_is_silenced_is_told_once_and_while_it_lasts() -> None:
+    by_hand = Silence("s", Selector(resource="db"), START + timedelta(hours=1), "anna", "a new disk")
+    withheld = Silence("k", Selector(resource="web"), START + timedelta(hours=1), None, "alarm Down")
+    every = (
+        by_hand,
+        replace(by_hand, means=Selector(resource="api")),
+        replace(withheld, until=START),
+        withheld,
+    )
+    state = State(silences={"b": Silences((replace(by_hand, until=START),)), "a": Silences(every)})
+    first, second = as_told(views.overview(state, [], START))["silences"]
+    assert first == {
+        "source": "a",
+        "id": "s",
+        "who": "anna",
+        "why": "a new disk",
+        "until": views.moment(by_hand.until),
+        "sentence": by_hand.sentence("a"),
+    }
+    assert (second["who"], second["sentence"]) == (None, "a withholds alarm Down")
