@@ -67,13 +67,12 @@ class Call(Protocol):
 def in_cloud(session: OpenStack) -> Call:
     async def call(method: str, path: str, body: Any = None) -> Any:
         try:
-            answer = await session.request(
-                "message", method, path.removeprefix("/v2"), headers=HEADERS, body=body
-            )
+            short = path.removeprefix("/v2")
+            answer = await session.request("message", method, short, headers=HEADERS, body=body)
         except CloudError as error:
             if error.failure is not Failure.GONE:
                 raise
-            # The SDK found no version at the endpoint, and takes it as the catalog has it: without any.
+            # An endpoint that clouds.yaml gives is taken as it stands there, and the version left out.
             answer = await session.request("message", method, path, headers=HEADERS, body=body)
         return answer.body
 

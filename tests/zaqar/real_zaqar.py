@@ -51,7 +51,7 @@ class RealZaqar:
             await self.call("POST", f"/v2/queues/{queue}/messages", {"messages": messages})
 
     async def held(self, queue: str) -> tuple[int, int]:
-        """How many messages are there that nobody has claimed, and that somebody has."""
+        """How many messages are there that nobody has claimed, and that somebody has, or had until lately."""
         counts = (await self.call("GET", f"/v2/queues/{queue}/stats"))["messages"]
         return counts["free"], counts["claimed"]
 
