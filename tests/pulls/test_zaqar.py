@@ -251,6 +251,21 @@ async def test_a_claim_that_has_ended_is_no_error(peer: Peer, status: int) -> No
     assert not peer.messages
 
 
+async def test_what_was_deleted_need_not_be_remembered(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("healer.pulls.zaqar.MOST_REMEMBERED", 2)
+    pull = at(peer)
+    peer.messages = {"m1": DISK}
+    await pull.pull("zaqar", NOW)
+    peer.next("DELETE", "/m1", 400)
+    await pull.stored()
+    for number in range(5):
+        peer.messages[f"n{number}"] = {"id": f"{number}"}
+        assert keys(await pull.pull("zaqar", NOW)) == [f"{number}"]
+        peer.next("DELETE", "/m1", 400)
+        await pull.stored()
+    assert peer.messages.keys() == {"m1"}
+
+
 async def test_who_may_not_delete_is_told_so_and_the_rest_is_tried(peer: Peer) -> None:
     peer.messages = {"m1": DISK, "m2": {"id": "b"}}
     pull = at(peer)
