@@ -138,14 +138,25 @@ class Silences:
 
 def _means(selector: Selector, known: Known, snapshots: Snapshots) -> bool:
     root = known.target.root
+    if selector.cloud not in {None, root.cloud} or selector.stack not in {None, root.name, root.id}:
+        return False
     if root not in snapshots:
-        # After a start: what was under way goes on before its stack has been read.
-        return selector.cloud in {None, root.cloud} and selector.stack in {None, root.name, root.id}
+        return True  # After a start: what was under way goes on before its stack has been read.
+    said = {facet: name for facet in _NAMING if (name := getattr(selector, facet)) is not None}
+    surest = next(iter(said))
+    if not {Facet.PHYSICAL_ID, Facet.RESOURCE} <= said.keys() and _is_called(known, surest, said[surest]):
+        return True  # Nothing that is said could mean another: everything there is need not be looked at.
     match resolve(snapshots, selector, NOTHING):
         case Found(targets) | Ambiguous(targets):
             return known.target in targets
         case _:
             return False
+
+
+def _is_called(known: Known, facet: Facet, name: str) -> bool:
+    if facet is Facet.ADDRESS:
+        return name in known.addresses((name.rpartition(":")[2],))
+    return name in known.values(facet)
 
 
 _NAMING = (Facet.PHYSICAL_ID, Facet.RESOURCE, Facet.ADDRESS, Facet.HOST)

@@ -194,7 +194,13 @@ class _Pattern:
     pattern: str
 
     def __call__(self, value: str) -> bool:
-        return _compiled(self.pattern).fullmatch(text(value)) is not None
+        return _matches(self.pattern, value)
+
+
+@lru_cache(maxsize=1 << 15)
+def _matches(pattern: str, value: str) -> bool:
+    """Remembered, for the same few stacks are held against every silence whenever something fails."""
+    return _compiled(pattern).fullmatch(text(value)) is not None
 
 
 @lru_cache(maxsize=1024)

@@ -7,7 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from healer.core.inventory import Ambiguous, Found, resolve
 from healer.core.model import NOTHING, Incarnation, Root, Selector, Snapshot, Target
 from healer.core.silence import Facet, Known, Matcher, Silence, Silences
 from tests.core.driven import SHOP, START, shop, tier
@@ -125,6 +128,35 @@ def test_the_surer_name_decides_as_it_does_for_an_alarm_that_is_sent() -> None:
     db = replace(tier("db", "db-1"), attributes={"address": "10.0.0.5"})
     assert on(silence(Selector(physical_id="web-1", address="10.0.0.5")), snapshot=shop(db=db)) is None
     assert on(silence(Selector(physical_id="db-1", resource="web")), snapshot=shop(db=db)) is None
+
+
+PLACES = shop(
+    db=replace(tier("db", "db-1"), attributes={"address": "10.0.0.5", "host": "compute-1", "port": "80"}),
+    api=replace(tier("api", "api-1"), attributes={"address": "10.0.0.5", "hostname": "api"}),
+    twin=replace(tier("db", "db-2"), path="twin/db", attributes={"address": "fd00::5", "host": "compute-1"}),
+)
+PLACES = replace(PLACES, resources={one.path: one for one in PLACES.resources.values()})
+ADDRESSES = ["10.0.0.5", "10.0.0.5:80", "10.0.0.5:9100", "api:1", "[fd00::5]:9100", "fd00::5", "x:80"]
+
+
+@given(
+    st.builds(
+        Selector,
+        cloud=st.sampled_from([None, "here", "there"]),
+        stack=st.sampled_from([None, "shop", "shop-id", "other"]),
+        resource=st.sampled_from([None, "db", "twin/db", "api", "x"]),
+        physical_id=st.sampled_from([None, "db-1", "db-2", "api-1", "x"]),
+        address=st.sampled_from([None, *ADDRESSES]),
+        host=st.sampled_from([None, "compute-1", "x"]),
+    )
+)
+def test_an_alarm_that_is_withheld_means_what_it_would_mean_if_it_were_sent(selector: Selector) -> None:
+    match resolve({SHOP: PLACES}, selector, {}):
+        case Found(targets) | Ambiguous(targets):
+            meant = {target.path for target in targets}
+        case _:
+            meant = set()
+    assert {path for path in PLACES.resources if on(silence(selector), path=path, snapshot=PLACES)} == meant
 
 
 def test_whatever_may_be_meant_is_silenced() -> None:
