@@ -327,6 +327,35 @@ async def test_what_a_sender_left_out_is_read_at_it_at_once(furnish: Furnish) ->
             await daemon.until(lambda: read(2), "a reading of what was left out")
 
 
+@pytest.mark.parametrize("answers", [True, False])
+async def test_until_what_is_silenced_has_been_read_or_cannot_be_nothing_is_begun(
+    furnish: Furnish, log: list[Any], answers: bool
+) -> None:
+    asked = asyncio.Event()
+    go_on = asyncio.Event()
+
+    async def answer(_: web.Request) -> web.Response:
+        asked.set()
+        await go_on.wait()
+        return web.json_response([]) if answers else web.Response(status=503)
+
+    keeper = web.Application()
+    keeper.router.add_get("/api/v2/{what}", answer)
+    async with TestServer(keeper) as sender:
+        pull = {"alertmanager": {"url": str(sender.make_url("/")), "receiver": None}}
+        house = await furnish(config={"alarms": {"alertmanager": {"pull": pull}}})
+        async with inside(house) as daemon:
+            await asked.wait()
+            before = await daemon.healthy()
+            kill(before["db"])
+            held = await daemon.incident("db", "silenced")
+            assert held["refusal"]["sentence"] == "what is silenced at alertmanager has not been read yet"
+            go_on.set()
+            closed = await daemon.incident("db", outcome="healed")
+            assert closed["id"] == held["id"]
+    assert any(line["event"] == "alarms.unreadable" for line in log) is not answers
+
+
 async def test_the_connection_by_which_senders_are_known_is_closed_at_the_end(furnish: Furnish) -> None:
     keystone = FakeKeystone()
     keystone.tokens[SECRET]["expires_at"] = "2999-01-01T00:00:00.000000Z"
