@@ -23,7 +23,7 @@ from healer.alarms.zaqar import Zaqar as Source
 from healer.clouds.openstack import OpenStack, objection
 from healer.core.model import Alarm
 from healer.core.step import Failure
-from healer.durations import PositiveDuration
+from healer.durations import PositiveDuration, spelled
 from healer.plugins import Plugin
 from healer.ports import AlarmError, Batch, Delivery, EngineError, Rejected
 from healer.pulls import _zaqar
@@ -42,7 +42,13 @@ def _url(text: str) -> str:
     return base_url(text, "a Zaqar", "http://127.0.0.1:8888", "/v2/queues")
 
 
-_Claim = Annotated[PositiveDuration, Field(ge=timedelta(minutes=1), le=timedelta(hours=12))]
+def _allowed(duration: timedelta) -> timedelta:
+    if not timedelta(minutes=1) <= duration <= timedelta(hours=12):
+        raise ValueError(f"is {spelled(duration)}; Zaqar takes from 1m to 12h")
+    return duration
+
+
+_Claim = Annotated[PositiveDuration, AfterValidator(_allowed)]
 _Name = Annotated[str, Field(pattern=r"^[\w.-]{1,64}$")]
 _About = Literal["cloud", "stack", "resource", "physical_id", "address", "host"]
 
@@ -79,8 +85,9 @@ class Zaqar(Plugin):
     _session: OpenStack | None = PrivateAttr(default=None)
     _there: bool = PrivateAttr(default=False)
     """Whether the queue was seen."""
-    _taken: list[Message] = PrivateAttr(default_factory=list)
-    """Of the last reading: to be deleted once it is stored."""
+    _taken: dict[str, Message] = PrivateAttr(default_factory=dict)
+    """By its id, what the last reading is to delete once it is stored, with the claim that holds: on Redis, Zaqar lets
+    go of messages that are claimed when an older one that was delayed may be claimed too."""
     _stored: dict[str, None] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
@@ -102,27 +109,27 @@ class Zaqar(Plugin):
         return {"cloud": found} if found else {}
 
     async def pull(self, source: str, now: datetime) -> Batch:
-        self._taken = []  # what was not stored comes back when its claim ends
+        self._taken = {}  # what was not stored comes back when its claim ends
         async with self._calling() as call:
             await _zaqar.must_be_readable(call, self.queue)
             await self._take(call)
             if not self._taken and not self._there:
                 await _zaqar.must_be_there(call, self.queue)
             self._there = True
-        news = [message for message in self._taken if message.id not in self._stored]
+        news = [message for message in self._taken.values() if message.id not in self._stored]
         return await asyncio.to_thread(self._batch, news, source, now)
 
     async def stored(self) -> None:
         """Deletes what was taken. What cannot be is remembered, and deleted when it comes back."""
-        taken, self._taken = self._taken, []
+        taken, self._taken = self._taken, {}
         if not taken:
             return
-        self._stored |= dict.fromkeys(message.id for message in taken)
+        self._stored |= dict.fromkeys(taken)
         while len(self._stored) > MOST_REMEMBERED:
             del self._stored[next(iter(self._stored))]
         refused: EngineError | None = None
         async with self._calling() as call:
-            for message in taken:
+            for message in taken.values():
                 try:
                     await _zaqar.delete(call, self.queue, message)
                 except EngineError as error:
@@ -148,7 +155,7 @@ class Zaqar(Plugin):
                 if not self._taken:
                     raise
                 return  # what was taken is not to wait for the rest; if that lasts, the next reading says it
-            self._taken += found
+            self._taken |= {message.id: message for message in found}
             if len(found) < self.at_once:
                 return
 

@@ -279,6 +279,30 @@ async def test_who_may_not_delete_is_told_so_and_the_rest_is_tried(peer: Peer) -
     assert peer.messages.keys() == {"m1"}
 
 
+async def test_what_is_claimed_twice_is_one_alarm_and_deleted_with_the_claim_that_holds(peer: Peer) -> None:
+    """Of a Zaqar on Redis, where an older message that was delayed may be claimed only after it."""
+    peer.messages = {"m1": DISK, "m2": {"id": "late"}}
+
+    def claimed(claim: str, *ids: str) -> web.Response:
+        path = "/v2/queues/healer/messages"
+        found = [
+            {"id": one, "href": f"{path}/{one}?claim_id={claim}", "age": 0, "body": peer.messages[one]}
+            for one in ids
+        ]
+        return web.json_response({"messages": found}, status=201)
+
+    peer.instead["POST /claims"] = [
+        claimed("c0", "m1"),
+        claimed("c1", "m2"),
+        claimed("c1", "m1"),
+        web.Response(status=204),
+    ]
+    pull = at(peer, at_once=1)
+    assert keys(await pull.pull("zaqar", NOW)) == ["disk", "late"]
+    await pull.stored()
+    assert not peer.messages
+
+
 async def test_a_reading_that_ends_half_way_keeps_what_it_has(peer: Peer) -> None:
     peer.messages = {"m1": DISK}
     pull = at(peer, at_once=1)

@@ -191,6 +191,23 @@ async def test_what_somebody_else_has_claimed_meanwhile_stays_his(zaqar: RealZaq
     assert [batch.alarms for batch in await drained(zaqar, pull, "shared")] == [()]
 
 
+async def test_beside_a_message_that_was_delayed_zaqar_gives_away_what_is_claimed(
+    zaqar: RealZaqar,
+) -> None:
+    await zaqar.create("delayed", _default_message_delay=1)
+    messages = [{"body": {"id": "late"}, "delay": 30}, {"body": PLAIN, "delay": 0}]
+    await zaqar.call("POST", "/v2/queues/delayed/messages", {"messages": messages})
+    first, second = reader(zaqar, "delayed"), reader(zaqar, "delayed")
+    assert [alarm.key for alarm in (await first.pull("zaqar", NOW())).alarms] == ["disk"]
+    await zaqar.later(31)
+    given = [alarm.key for alarm in (await second.pull("zaqar", NOW())).alarms]
+    assert given == ["late", "disk"], "Zaqar keeps to the claim of the first now"
+    with pytest.raises(EngineError, match="403"):
+        await first.stored()
+    await second.stored()
+    assert sum(await zaqar.held("delayed")) == 0
+
+
 async def test_a_message_that_cannot_be_read_is_told_and_in_the_way_of_none(zaqar: RealZaqar) -> None:
     deep: Any = []
     for _ in range(500):
