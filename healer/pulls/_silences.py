@@ -106,8 +106,9 @@ def word(body: bytes, alerts: Sequence[Held], naming: Naming, now: datetime) -> 
             unreadable[name] = _bodies.reason(error)
     names = {alert.fingerprint: alert.name for alert in alerts}
     for alert in alerts:
-        if alert.is_withheld:
-            lasting += _withheld(alert, naming.selector(clean(alert.labels)), known, names, now)
+        means = naming.selector(clean(alert.labels)) if alert.is_withheld else Selector()
+        if means.resource or means.physical_id or means.address or means.host:
+            lasting += _withheld(alert, means, known, names, now)
     return Word(tuple(lasting), unreadable)
 
 

@@ -167,6 +167,12 @@ def test_an_alert_that_is_silenced_means_its_thing_for_as_long_as_the_silence() 
     assert one == Silence("c371bcd9", means, NOW + HOUR, "anna", "at work on it")
 
 
+def test_an_alert_that_names_nothing_silences_nothing() -> None:
+    alert = held(silencedBy=["c371bcd9"])
+    alert.labels = {"alertname": "Watchdog", "stack": "shop"}
+    assert heard(alerts=(alert,)).silences == ()
+
+
 def test_one_that_is_not_listed_silences_as_long_as_its_alert_lasts() -> None:
     """It was made between two questions; the next reading knows more."""
     [one] = heard(alerts=(held(silencedBy=["c371bcd9"]),)).silences
