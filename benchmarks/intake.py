@@ -121,8 +121,8 @@ def alert(name: str) -> dict[str, object]:
             "runbook_url": "https://example.org/runbooks/resource-unhealthy",
             "summary": f"server-{name} of the stack production-web is unhealthy",
         },
-        "startsAt": now.isoformat(),
-        "endsAt": (now + timedelta(hours=4)).isoformat(),
+        "startsAt": now.isoformat(timespec="milliseconds"),
+        "endsAt": (now + timedelta(hours=4)).isoformat(timespec="milliseconds"),
         "generatorURL": "http://prometheus.example.org:9090/graph?g0.expr=healthy+%3D%3D+0&g0.tab=1",
     }
 

@@ -14,6 +14,8 @@ from healer.ports import StaleWriterError, StoreError, Write
 
 MOST_WAITING = 10_000
 """Alarms: some 20 MB of memory, and a second's work for the store."""
+WINDOW = 0.005
+"""Seconds. A write costs as much as taking in a dozen alarms, and nobody misses the moment: senders wait for seconds."""
 
 New = tuple[bool, ...]
 """For each alarm whether it came for the first time."""
@@ -36,12 +38,17 @@ class Accepting:
         feed: Callable[[Event], None],
         spawn: Callable[[Coroutine[Any, Any, None], str], object],
         most_waiting: int = MOST_WAITING,
+        window: float = WINDOW,
     ) -> None:
-        """`feed`: hands the kernel an event. Beyond `most_waiting` alarms that are not kept yet, more are refused."""
+        """`feed`: hands the kernel an event. `window`: seconds that the first of a write waits for company.
+
+        Beyond `most_waiting` alarms that are not kept yet, more are refused.
+        """
         self._writer = writer
         self._feed = feed
         self._spawn = spawn
         self._most_waiting = most_waiting
+        self._window = window
         self._waiting = 0
         self._posted: list[_Posted] = []
         self._at_work = False
@@ -67,6 +74,7 @@ class Accepting:
         taken: list[_Posted] = []
         try:
             while self._posted:
+                await asyncio.sleep(self._window)
                 taken, self._posted = self._posted, []
                 await self._keep(taken)
         finally:

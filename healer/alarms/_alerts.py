@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
@@ -84,16 +85,17 @@ def alarm(
     annotations: Mapping[str, str] | None,
     *,
     source: str,
-    key: str,
+    key: str | None,
     status: AlarmStatus,
     started_at: datetime,
     received_at: datetime,
     expires_at: datetime | None,
 ) -> Alarm:
+    """`key`: None where its labels alone tell it from others."""
     labels = clean(labels)
     return Alarm(
         source=source,
-        key=text(key),
+        key=_key(labels) if key is None else text(key),
         status=status,
         started_at=_to_milliseconds(started_at),
         received_at=received_at,
@@ -103,6 +105,14 @@ def alarm(
         severity=naming.severity_of(labels),
         expires_at=expires_at if status is AlarmStatus.FIRING else None,
     )
+
+
+def _key(labels: Mapping[str, str]) -> str:
+    """Of equal labels the same, in whichever order they come: 16 hexadecimal digits."""
+    names = sorted(labels)
+    # No label holds NUL, so that no two sets of them are joined to the same text.
+    joined = "\x00".join([*names, *map(labels.__getitem__, names)])
+    return blake2b(joined.encode(), digest_size=8).hexdigest()
 
 
 def _to_milliseconds(at: datetime) -> datetime:

@@ -34,14 +34,15 @@ class Naming(BaseModel):
     severity: LabelNames = ("severity", "priority")
 
     def selector(self, labels: Mapping[str, str]) -> Selector:
-        return Selector(
-            first(labels, self.cloud),
-            first(labels, self.stack),
-            first(labels, self.resource),
-            first(labels, self.physical_id),
-            first(labels, self.address),
-            first(labels, self.host),
-        )
+        said: list[str | None] = []
+        for names in (self.cloud, self.stack, self.resource, self.physical_id, self.address, self.host):
+            for name in names:  # `first`, at a third of its price: this is done for every alarm
+                if value := labels.get(name):
+                    said.append(value)
+                    break
+            else:
+                said.append(None)
+        return Selector(*said)
 
     def severity_of(self, labels: Mapping[str, str]) -> str:
         return first(labels, self.severity) or ""

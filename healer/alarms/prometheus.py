@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from hashlib import blake2b
 from typing import Annotated, ClassVar
 
 import msgspec
@@ -73,21 +71,13 @@ class Prometheus(Plugin):
             labels,
             alert.annotations,
             source=delivery.source,
-            key=_key(labels),
+            key=None,
             status=AlarmStatus.CLEARED if is_over else AlarmStatus.FIRING,
             # Without a start, as for Alertmanager: what is over is known again by its end.
             started_at=starts_at or (ends_at if ends_at and is_over else now),
             received_at=now,
             expires_at=ends_at or now + self.resolve_timeout,
         )
-
-
-def _key(labels: Mapping[str, str]) -> str:
-    """Of equal labels the same, in whichever order they come: 16 hexadecimal digits."""
-    names = sorted(labels)
-    # No byte of UTF-8 is 0xFF, so that no two label sets are joined to the same bytes.
-    joined = "\udcff".join([*names, *map(labels.__getitem__, names)])
-    return blake2b(joined.encode(errors="surrogateescape"), digest_size=8).hexdigest()
 
 
 def _set(words: str | None) -> datetime | None:

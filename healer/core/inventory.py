@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import assert_never
 
 from healer.core.model import Resource, Root, Selector, Snapshot, Target
 from healer.core.policy import Owned, Policy, Watch, owner
@@ -62,22 +61,20 @@ def resolve(snapshots: Snapshots, selector: Selector, replaced: Mapping[str, Tar
     `replaced`: physical ids of incarnations that were healed away. Whoever names something that exists and gives it
     another name as well contradicts himself, and means nothing.
     """
-    within = [snapshot for snapshot in snapshots.values() if _may_hold(snapshot, selector)]
-    everything = [
-        (Target(snapshot.root, resource.path), resource)
-        for snapshot in within
-        for resource in snapshot.resources.values()
-        if not resource.is_stack
-    ]
     said = _said(selector)
     if not said:
         return Unmatched(_NAMELESS)
-    for by, name in said.items():
-        found = tuple(target for target, resource in everything if _is_meant(resource, selector, by))
+    within = [snapshot for snapshot in snapshots.values() if _may_hold(snapshot, selector)]
+    for by, name in said:
+        found = tuple(
+            Target(snapshot.root, resource.path)
+            for snapshot in within
+            for resource in _called(snapshot, by, name)
+        )
         if len(found) > 1 and by is not By.HOST:
             return Ambiguous(tuple(sorted(found)))
         if found:
-            return _unless_contradicted(found, everything, selector, by)
+            return _unless_contradicted(found, within, selector, by)
         if by is By.PHYSICAL_ID and name in replaced:
             return Stale(replaced[name])
     if not within:
@@ -85,17 +82,18 @@ def resolve(snapshots: Snapshots, selector: Selector, replaced: Mapping[str, Tar
             f"there is no stack {selector.stack!r} here" if selector.stack else "there is no stack here"
         )
     # Which they are, the alarm says itself: so this is the same for all that are none of ours.
-    return Unmatched(f"no resource here has its {' or its '.join(said).replace('_', ' ')}")
+    names = " or its ".join(by.replace("_", " ") for by, _ in said)
+    return Unmatched(f"no resource here has its {names}")
 
 
-def _said(selector: Selector) -> dict[By, str]:
-    names = {
-        By.PHYSICAL_ID: selector.physical_id,
-        By.NAME: selector.resource,
-        By.ADDRESS: selector.address,
-        By.HOST: selector.host,
-    }
-    return {by: name for by, name in names.items() if name is not None}
+def _said(selector: Selector) -> list[tuple[By, str]]:
+    names = (
+        (By.PHYSICAL_ID, selector.physical_id),
+        (By.NAME, selector.resource),
+        (By.ADDRESS, selector.address),
+        (By.HOST, selector.host),
+    )
+    return [(by, name) for by, name in names if name is not None]
 
 
 def _may_hold(snapshot: Snapshot, selector: Selector) -> bool:
@@ -106,38 +104,53 @@ def _may_hold(snapshot: Snapshot, selector: Selector) -> bool:
 
 
 def _unless_contradicted(
-    found: tuple[Target, ...], everything: Sequence[tuple[Target, Resource]], selector: Selector, by: By
+    found: tuple[Target, ...], within: Sequence[Snapshot], selector: Selector, by: By
 ) -> Found | Unmatched:
     """An id that is one thing's, beside a name that is another's."""
     if by is By.PHYSICAL_ID and selector.resource is not None:
-        named = [target for target, resource in everything if _is_meant(resource, selector, By.NAME)]
+        named = {
+            Target(snapshot.root, resource.path)
+            for snapshot in within
+            for resource in _called(snapshot, By.NAME, selector.resource)
+        }
         if named and found[0] not in named:
             return Unmatched(f"{selector.physical_id} is {found[0]}, and not {selector.resource!r}")
     return Found(found, by)
 
 
-def _is_meant(resource: Resource, selector: Selector, by: By) -> bool:
-    match by:
-        case By.PHYSICAL_ID:
-            return resource.incarnation.physical_id == selector.physical_id
-        case By.NAME:
-            return selector.resource in {resource.path, resource.incarnation.name}
-        case By.ADDRESS:
-            return _is_at(resource, selector.address or "")
-        case By.HOST:
-            return resource.attributes.get("host") == selector.host
-        case _:
-            assert_never(by)
-
-
-def _is_at(resource: Resource, address: str) -> bool:
+def _called(snapshot: Snapshot, by: By, name: str) -> Iterable[Resource]:
     """A port counts only where the resource has one: what is scraped on a server need not be what it serves."""
-    known = {value for name in ADDRESSES if (value := resource.attributes.get(name))}
-    if address in known:
-        return True
-    name, colon, port = address.rpartition(":")
-    own = resource.attributes.get("port")
-    return bool(colon) and name.strip("[]") in known and own in {None, port}
+    known = _known(snapshot)
+    found = known.get((by, name), [])
+    if by is not By.ADDRESS or ":" not in name:
+        return found
+    host, _, port = name.rpartition(":")
+    there = known.get((by, host.strip("[]")), [])
+    return [*found, *(r for r in there if r.attributes.get("port") in {None, port} and r not in found)]
+
+
+def _known(snapshot: Snapshot) -> Mapping[tuple[By, str], list[Resource]]:
+    """Who is called so. Worked out once: a flood of alarms must not walk through every resource for each of them."""
+    known: dict[tuple[By, str], list[Resource]] | None = snapshot.memo.get(By)
+    if known is None:
+        known = snapshot.memo[By] = {}
+        for resource in snapshot.resources.values():
+            if not resource.is_stack:  # of a stack, its members are meant
+                for name in dict.fromkeys(_names(resource)):
+                    known.setdefault(name, []).append(resource)
+    return known
+
+
+def _names(resource: Resource) -> Iterator[tuple[By, str]]:
+    if resource.incarnation.physical_id:
+        yield By.PHYSICAL_ID, resource.incarnation.physical_id
+    yield By.NAME, resource.path
+    yield By.NAME, resource.incarnation.name
+    for attribute in ADDRESSES:
+        if address := resource.attributes.get(attribute):
+            yield By.ADDRESS, address
+    if host := resource.attributes.get("host"):
+        yield By.HOST, host
 
 
 @dataclass(frozen=True, slots=True)

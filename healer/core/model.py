@@ -217,6 +217,8 @@ class Snapshot:
     """Types that the engine can rebuild without loss: the default of `may_replace`."""
     changed_to: StackState | None = None
     """What the last change came to, where `state` is that of what changes nothing (a check of the stack)."""
+    memo: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What was worked out of it once and is asked for again; no part of it."""
 
     @property
     def status(self) -> str:

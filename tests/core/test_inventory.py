@@ -47,6 +47,13 @@ def test_a_resource_is_found_by_stack_and_name_or_by_physical_id(said: dict[str,
     assert found.targets == (Target(SHOP, path),)
 
 
+def test_what_was_never_made_is_meant_by_its_name_and_by_no_id() -> None:
+    """An engine may list a resource that has no physical id yet; an alarm without one must not mean it."""
+    snapshot = shop(new=replace(tier("new", ""), path="new"))
+    assert resolve({SHOP: snapshot}, Selector(resource="new"), {}) == Found((Target(SHOP, "new"),), By.NAME)
+    assert isinstance(resolve({SHOP: snapshot}, Selector(physical_id=""), {}), Unmatched)
+
+
 @pytest.mark.parametrize(
     ("said", "why"),
     [
