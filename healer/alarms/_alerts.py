@@ -62,7 +62,7 @@ def each(
     """
     alerts: list[T] | list[msgspec.Raw]
     try:
-        alerts = msgspec.json.decode(body, type=list[kind])  # type: ignore[valid-type]
+        alerts = _bodies.decoder(list[kind]).decode(body)  # type: ignore[valid-type]
     except _bodies.UNREADABLE:  # one of them at least; which, is worth the time only now
         alerts = _bodies.decode(body, list[msgspec.Raw], what)
     if len(alerts) > most:

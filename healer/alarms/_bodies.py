@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TypeVar
+from collections.abc import Hashable
+from functools import cache
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -18,6 +20,16 @@ _REASON_LENGTH = 200
 _ESCAPE = re.compile(r"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|u[dD][89a-fA-F]..|.)", re.DOTALL)
 
 
+def decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
+    """The one for this type: to make it takes longer than to read an alarm with it."""
+    return _made(cast("Hashable", kind))
+
+
+@cache
+def _made(kind: Hashable) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(cast("Any", kind))
+
+
 def decode(body: bytes, kind: type[T], what: str) -> T:
     """The body as this type. Raises AlarmError, naming `what` it was to be.
 
@@ -26,9 +38,9 @@ def decode(body: bytes, kind: type[T], what: str) -> T:
     words = body.decode("utf-8-sig", errors="replace")
     try:
         try:
-            return msgspec.json.decode(words, type=kind)
+            return decoder(kind).decode(words)
         except msgspec.DecodeError:  # one half of a surrogate pair in one text would lose all the alarms
-            return msgspec.json.decode(_ESCAPE.sub(_whole, words), type=kind)
+            return decoder(kind).decode(_ESCAPE.sub(_whole, words))
     except UNREADABLE as error:
         raise AlarmError(f"not the body of {what}: {reason(error)}") from error
 
