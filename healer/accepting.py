@@ -15,7 +15,7 @@ from healer.ports import StaleWriterError, StoreError, Write
 MOST_WAITING = 10_000
 """Alarms: some 20 MB of memory, and a second's work for the store."""
 WINDOW = 0.005
-"""Seconds. A write costs as much as taking in a dozen alarms, and nobody misses the moment: senders wait for seconds."""
+"""Seconds. A write costs as much as taking in a dozen alarms, and nobody misses the moment."""
 
 New = tuple[bool, ...]
 """For each alarm whether it came for the first time."""

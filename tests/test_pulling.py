@@ -29,6 +29,7 @@ class Queue:
     """Gives what is in it, and forgets that only when told."""
 
     every: ClassVar[timedelta] = timedelta(seconds=60)
+    reads: ClassVar[frozenset[str]] = frozenset({"here"})
     gives: list[Batch | Exception] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from healer.config.keys import Section
 from healer.config.policies import LoadedPolicy
@@ -20,6 +20,7 @@ from healer.config.shelf import Named, Shelf, anchored
 from healer.declarative.resource_types import TYPES
 from healer.documents import Document, DocumentError, KeyPath, Problem, read, read_all
 from healer.plugins import Plugin
+from healer.ports import Pull
 
 _STAND_INS = {"version": 1, "clouds": {"unnamed": {"engine": "local"}}}
 """For required keys that are missing: the rest, and the policies, can still be looked at."""
@@ -97,6 +98,7 @@ def gather(path: str | PathLike[str]) -> Gathered:
     clouds, alarms, notifiers = _plugins(document, settings, shelf, found)
     found += _contradictions(document, settings)
     found += _shared_paths(document, alarms)
+    found += _strangers(document, settings, alarms)
     around = _surroundings(settings, salvaged, clouds)
     loaded = tuple(_policies(document, settings, shelf, around, unread=unread, found=found))
     config = Config(document.file, settings, clouds, alarms, notifiers, loaded)
@@ -186,6 +188,20 @@ def _contradictions(document: Document, settings: Settings) -> Iterator[Problem]
             ("api", "socket"),
             f"{settings.api.socket} is longer than the {_SOCKET_PATH} bytes of a unix socket",
         )
+
+
+def _strangers(
+    document: Document, settings: Settings, alarms: Mapping[str, AlarmReceiver]
+) -> Iterator[Problem]:
+    """An alarm that is sent under one name and read under another would be two, and end but once."""
+    for name, receiver in alarms.items():
+        kind = settings.alarms[name].source or name
+        for way, plugin in receiver.pulls.items():
+            if kind not in (reads := cast("Pull", plugin).reads):
+                yield document.problem(
+                    ("alarms", name, "pull", way),
+                    f"does not read the alarms of {kind}; expected it beside {' or '.join(sorted(reads))}",
+                )
 
 
 def _shared_paths(document: Document, alarms: Mapping[str, AlarmReceiver]) -> Iterator[Problem]:

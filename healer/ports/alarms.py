@@ -131,6 +131,8 @@ class Pull(Protocol):
 
     every: ClassVar[timedelta]
     """How often it is read."""
+    reads: ClassVar[frozenset[str]]
+    """Plug-ins of the sources beside which it may stand: there its alarms have the names that the sent ones have."""
 
     async def pull(self, source: str, now: datetime) -> Batch:
         """What stands there now, as alarms of `source`."""

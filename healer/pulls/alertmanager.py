@@ -46,6 +46,7 @@ class Alertmanager(Plugin):
     model_config = ConfigDict(json_schema_extra={"examples": [{"url": "http://127.0.0.1:9093"}]})
 
     every: ClassVar[timedelta] = timedelta(minutes=1)
+    reads: ClassVar[frozenset[str]] = frozenset({"alertmanager"})
 
     url: Annotated[str, AfterValidator(_url)]
     """What stands before `/api/v2/alerts`. No redirect is followed: a token would go with it."""
@@ -56,6 +57,8 @@ class Alertmanager(Plugin):
     """Which labels of an alert name the resource: as in the source beside it."""
     expires_after: PositiveDuration | None = EXPIRES_AFTER
     """How long an alert counts that is not sent or read again: as in the source beside it."""
+    alerts: bool = True
+    """Whether what fires is read. Not where all of it comes another way already, such as from Prometheus itself."""
     silences: bool = True
     """Whether nothing is begun on what is silenced there, or of which it withholds an alert."""
     timeout: PositiveDuration = timedelta(seconds=10)
@@ -76,6 +79,10 @@ class Alertmanager(Plugin):
             raise ValueError("`token_file` and `username` cannot be used at the same time")
         if (self.username is None) != (self.password_file is None):
             raise ValueError("`username` and `password_file` go together")
+        if not (self.alerts or self.silences):
+            raise ValueError(
+                "neither `alerts` nor `silences` are to be read, which leaves nothing to ask for"
+            )
         return self
 
     async def pull(self, source: str, now: datetime) -> Batch:
@@ -113,7 +120,7 @@ class Alertmanager(Plugin):
         for index, raw in enumerate(read(body, list[msgspec.Raw], _WHAT)):
             try:
                 held = msgspec.json.decode(raw, type=Held)
-                if not held.is_withheld:
+                if self.alerts and not held.is_withheld:
                     alarms.append(self._alarm(held, source, now))
                 alerts.append(held)
             except _bodies.UNREADABLE as error:

@@ -61,6 +61,7 @@ class Aodh(Plugin):
     model_config = ConfigDict(json_schema_extra={"examples": [{"cloud": "mine"}]})
 
     every: ClassVar[timedelta] = timedelta(minutes=1)
+    reads: ClassVar[frozenset[str]] = frozenset({"aodh"})
 
     cloud: Annotated[str, Field(min_length=1)] | None = None
     """Its name in clouds.yaml, where healer's credentials are; a user who may read is enough."""

@@ -57,6 +57,7 @@ class Zaqar(Plugin):
     model_config = ConfigDict(json_schema_extra={"examples": [{"cloud": "mine", "queue": "healer"}]})
 
     every: ClassVar[timedelta] = timedelta(seconds=10)
+    reads: ClassVar[frozenset[str]] = frozenset({"zaqar"})
 
     queue: _Name
     """Its name. Nobody else should read it: each message is for one reader."""

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from healer.alarms._naming import Naming
 from healer.core.model import NOTHING, Incarnation, Resource, Root, Selector, Snapshot, StackState, Target
 from healer.core.silence import Known, Silence, Silences
-from healer.ports import EngineError
+from healer.ports import Batch, EngineError
 from healer.pulls import _silences
 from healer.pulls._silences import Held, Word
 from healer.pulls.alertmanager import Alertmanager
@@ -262,6 +262,18 @@ async def test_it_asks_for_what_is_withheld_and_for_all_silences(peer: Peer) -> 
     alerts, silences = peer.asked
     assert alerts.query == {"active": "true", "silenced": "true", "inhibited": "true", "receiver": "healer"}
     assert (silences.path, dict(silences.query)) == ("/api/v2/silences", {})
+
+
+async def test_silences_are_read_alone_where_alerts_come_another_way(peer: Peer) -> None:
+    peer.alerts, peer.silences = WITHHELD, LISTED
+    both, alone = await pull(peer.url), await pull(peer.url, alerts=False)
+    assert both.alarms
+    assert alone == Batch((), silences=both.silences)
+
+
+def test_something_must_be_read() -> None:
+    with pytest.raises(ValueError, match="nothing to ask for"):
+        Alertmanager(url="http://127.0.0.1:9093", alerts=False, silences=False)
 
 
 async def test_where_it_is_not_wanted_nothing_is_said_of_it(peer: Peer) -> None:
