@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import assert_never
@@ -13,7 +13,7 @@ from healer.core.change import AlarmOutcome
 from healer.core.detector import Track
 from healer.core.incident import IncidentState
 from healer.core.inventory import Ambiguous, By, Found, Stale, Unmatched, resolve
-from healer.core.model import Alarm, AlarmStatus, Health, Observation, Symptom, Target
+from healer.core.model import NOTHING, Alarm, AlarmStatus, Health, Observation, Symptom, Target
 from healer.core.policy import Owned
 from healer.core.sighting import observed
 from healer.core.turn import Turn
@@ -34,8 +34,7 @@ def alarmed(turn: Turn, alarms: Sequence[Alarm]) -> None:
         state.alarms[identity] = alarm
         found = resolve(state.snapshots, alarm.selector, replaced)
         if isinstance(found, Found):
-            physical_id = alarm.selector.physical_id if found.by is By.PHYSICAL_ID else None
-            became = [_match(turn, alarm, target, physical_id) for target in found.targets]
+            became = [_match(turn, alarm, target, _physical_id(alarm, found)) for target in found.targets]
             _settle(turn, identity, became)
         elif alarm.is_over and (raised := _raised(turn, alarm)):
             # It names what was healed away, or nothing at all, and still is the word that its sender takes back.
@@ -49,6 +48,11 @@ def alarmed(turn: Turn, alarms: Sequence[Alarm]) -> None:
     for why, identities in unmatched.items():
         # Most of what comes may be none of ours: what is alike is one change, however many they are.
         turn.settle(identities, AlarmOutcome.UNMATCHED, why)
+
+
+def _physical_id(alarm: Alarm, found: Found) -> str | None:
+    """Of the incarnation that is meant, where it is said which."""
+    return alarm.selector.physical_id if found.by is By.PHYSICAL_ID else None
 
 
 def _not_matched(found: Ambiguous | Stale) -> _Became:
@@ -94,6 +98,7 @@ def _match(turn: Turn, alarm: Alarm, target: Target, physical_id: str | None) ->
     if outlived:
         return _Became(AlarmOutcome.STALE, outlived)
     detail = alarm.annotations.get("summary") or alarm.labels.get("alertname", alarm.key)
+    turn.state.lapsed.discard(_source(alarm))
     _say(turn, target, _source(alarm), firing=firing, detail=detail, physical_id=physical_id)
     _stands_until(turn, target, _source(alarm), alarm.expires_at if firing else None)
     incident = turn.state.incident_of(target)
@@ -122,12 +127,33 @@ def _say(
         turn.keep(replace(incident, alarms={**incident.alarms, source: firing}), "noted")
 
 
-def renewed(turn: Turn, alarm: Alarm) -> None:
-    """It came once more, and stands as long again; nothing but its firing says so."""
+def renewed(turn: Turn, alarms: Sequence[Alarm]) -> None:
+    """They came once more, and stand as long again; nothing but their firing says so."""
+    replaced = turn.state.replaced()
+    for alarm in alarms:
+        source = _source(alarm)
+        if alarm.status is not AlarmStatus.FIRING:
+            continue
+        if standing := turn.state.expiries.get(source):
+            for target in list(standing):
+                _stands_until(turn, target, source, alarm.expires_at)
+        else:
+            _raise_again(turn, alarm, replaced)
+
+
+def _raise_again(turn: Turn, alarm: Alarm, replaced: Mapping[str, Target]) -> None:
+    """It does not stand: its sender was silent for too long, or the daemon was, or it meant nothing here until now.
+
+    One that was taken back is not raised by a repetition that was late.
+    """
     source = _source(alarm)
-    if alarm.status is AlarmStatus.FIRING:
-        for target in list(turn.state.expiries.get(source, ())):
-            _stands_until(turn, target, source, alarm.expires_at)
+    found = resolve(turn.state.snapshots, alarm.selector, replaced)
+    if not isinstance(found, Found):
+        return
+    lapsed = source in turn.state.lapsed
+    for target in found.targets:
+        if lapsed or source not in turn.state.tracks.get(target, NOTHING):
+            _match(turn, alarm, target, _physical_id(alarm, found))
 
 
 def _stands_until(turn: Turn, target: Target, source: str, at: datetime | None) -> None:
@@ -152,6 +178,7 @@ def expire(turn: Turn) -> None:
     due = [(source, target) for source, until in standing for target in until if until[target] <= turn.now]
     for source, target in due:
         _stands_until(turn, target, source, None)
+        turn.state.lapsed.add(source)
         _say(turn, target, source, firing=False, detail="its sender has stopped to send it")
 
 

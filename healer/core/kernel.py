@@ -72,8 +72,7 @@ class Kernel:
             case happened.Alarmed(alarms):
                 alarming.alarmed(turn, alarms)
             case happened.Renewed(alarms):
-                for alarm in alarms:
-                    alarming.renewed(turn, alarm)
+                alarming.renewed(turn, alarms)
             case happened.Requested(target, who, why):
                 sighting.requested(turn, target, who, why)
             case happened.Paused(pause):

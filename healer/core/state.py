@@ -43,6 +43,8 @@ class State:
     tracks: dict[Target, dict[str, Track]] = field(default_factory=dict)
     expiries: dict[str, dict[Target, datetime]] = field(default_factory=dict)
     """Until when an alarm stands that is not sent again, by source and target; an incident keeps those about it."""
+    lapsed: set[str] = field(default_factory=set)
+    """Sources of alarms that came to their end by not being sent again, and were not taken back."""
 
     def policy(self, name: str) -> Policy | None:
         return next((policy for policy in self.policies if policy.name == name), None)

@@ -251,6 +251,56 @@ def test_an_alarm_that_is_sent_again_stands_as_long_again() -> None:
     assert driven.incident("db") is None
 
 
+def sent_again(driven: Driven, alarm: Alarm) -> None:
+    driven.happen(Renewed((replace(alarm, expires_at=driven.now + timedelta(seconds=60)),)))
+
+
+def test_an_alarm_that_had_come_to_its_end_is_raised_again_where_its_sender_speaks_again() -> None:
+    """A Prometheus that was away for longer than its alerts last goes on with those that it had."""
+    driven = Driven(OBSERVE)
+    first = lasting(driven, 60)
+    driven.happen(Alarmed((first,)))
+    driven.pass_time(61)
+    assert driven.incident("db") is None
+    sent_again(driven, first)
+    assert incident(driven).alarms == {"alarm:am:k": True}
+    driven.pass_time(59)
+    assert driven.incident("db") is not None
+    driven.pass_time(2)
+    assert driven.incident("db") is None
+
+
+def test_a_repetition_that_is_late_raises_nothing_that_was_taken_back() -> None:
+    driven = Driven(OBSERVE)
+    first = lasting(driven, 60)
+    driven.happen(Alarmed((first,)))
+    driven.happen(Alarmed((replace(first, status=AlarmStatus.CLEARED, expires_at=None),)))
+    sent_again(driven, first)
+    assert driven.incident("db") is None
+
+
+def test_what_still_fires_after_a_restart_is_raised_by_its_repetition() -> None:
+    driven = Driven(OBSERVE)
+    first = lasting(driven, 60)
+    driven.happen(Alarmed((first,)))
+    driven.pass_time(61)
+    driven.begin()
+    sent_again(driven, first)
+    assert driven.incident("db") is not None
+
+
+def test_what_meant_nothing_here_at_first_is_raised_once_it_does() -> None:
+    driven = Driven(OBSERVE)
+    late = replace(lasting(driven, 60), selector=Selector(stack="shop", resource="late"))
+    driven.happen(Alarmed((late,)))
+    assert settled(driven) == [AlarmOutcome.UNMATCHED]
+    sent_again(driven, late)
+    assert driven.incident("late") is None
+    driven.read(shop(late=replace(tier("late", "late-1"), path="late")))
+    sent_again(driven, late)
+    assert driven.incident("late") is not None
+
+
 @pytest.mark.parametrize("status", [AlarmStatus.CLEARED, AlarmStatus.UNKNOWN])
 def test_only_what_fires_stands_longer_for_coming_again(status: AlarmStatus) -> None:
     driven = Driven(OBSERVE)
