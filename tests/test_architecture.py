@@ -15,7 +15,17 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "healer"
 TESTS = ROOT / "tests"
 MODULES = sorted(path for path in SOURCE.rglob("*.py") if "__pycache__" not in path.parts)
-PLUGINS = ("probes", "watchers", "alarms", "actions", "engines", "stores", "notifiers")
+PLUGINS = (
+    "probes",
+    "watchers",
+    "alarms",
+    "authentication",
+    "pulls",
+    "actions",
+    "engines",
+    "stores",
+    "notifiers",
+)
 LONGEST = 300
 LONGER_FOR_A_REASON: dict[str, str] = {}
 """Path under healer/ to the reason why a reader is better served by one long file."""
