@@ -11,21 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from healer.plugins import FOLDERS
+
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "healer"
 TESTS = ROOT / "tests"
 MODULES = sorted(path for path in SOURCE.rglob("*.py") if "__pycache__" not in path.parts)
-PLUGINS = (
-    "probes",
-    "watchers",
-    "alarms",
-    "authentication",
-    "pulls",
-    "actions",
-    "engines",
-    "stores",
-    "notifiers",
-)
 LONGEST = 300
 LONGER_FOR_A_REASON: dict[str, str] = {}
 """Path under healer/ to the reason why a reader is better served by one long file."""
@@ -58,7 +49,7 @@ def test_imports_go_down_the_layers_only() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("kind", PLUGINS)
+@pytest.mark.parametrize("kind", FOLDERS)
 def test_each_plugin_has_its_test_file(kind: str) -> None:
     lacking = [name for name in plugins(SOURCE / kind) if not (TESTS / kind / f"test_{name}.py").is_file()]
     assert not lacking, f"tests/{kind}/ lacks " + ", ".join(f"test_{name}.py" for name in lacking)
