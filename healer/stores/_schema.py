@@ -6,6 +6,7 @@ for the bodies are the core's own values as JSON: a field that is new has its de
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -75,7 +76,7 @@ class Plain(TypeDecorator[Any]):
     def __init__(self, kind: Any) -> None:
         super().__init__()
         self.kind = kind
-        self._encode = msgspec.json.Encoder().encode
+        self._encode = msgspec.json.Encoder(enc_hook=_plain).encode
         self._decode = msgspec.json.Decoder(kind).decode
 
     def process_bind_param(self, value: Any, _dialect: Dialect) -> str:
@@ -83,6 +84,13 @@ class Plain(TypeDecorator[Any]):
 
     def process_result_value(self, value: str | None, _dialect: Dialect) -> Any:
         return None if value is None else self._decode(value)
+
+
+def _plain(value: object) -> dict[Any, Any]:
+    """The core's empty mapping is a class of its own."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is no plain value")
 
 
 NAMES = {"ix": "ix_%(table_name)s_%(column_0_N_name)s", "fk": "fk_%(table_name)s_%(referred_table_name)s"}

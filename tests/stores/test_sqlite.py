@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, event
 
 from healer.core.change import Attempt, AttemptChanged, Pause, PauseChanged
 from healer.core.incident import Incident
-from healer.core.model import Alarm, Health, Symptom, Target
+from healer.core.model import NOTHING, Alarm, Health, Symptom, Target
 from healer.core.repair import Repair
 from healer.core.state import State
 from healer.ports import ObservationRun, PolicyRevision, StaleWriterError, StoreError, Write
@@ -417,3 +417,9 @@ def test_what_cannot_be_written_as_text_is_refused_and_the_next_works(store: Sql
         store.commit([Write(alarms=(broken, alarm(2)))])
     assert not store.load().alarms
     assert store.commit([Write(alarms=(alarm(2),))]) == ((True,),)
+
+
+def test_an_alarm_of_which_hardly_anything_is_said_is_kept(store: Sqlite) -> None:
+    bare = replace(alarm(1), labels=NOTHING, annotations=NOTHING)
+    store.commit([Write(alarms=(bare,))])
+    assert list(store.load().alarms.values()) == [bare]
