@@ -10,7 +10,7 @@ from healer.core.incident import IncidentState, Outcome, Refusal
 from healer.core.model import AlarmStatus, Health
 from healer.core.policy import Mode
 from healer.core.step import Failure
-from healer.telemetry import DUPLICATE, REJECTED, SUCCEEDED, UNREADABLE
+from healer.telemetry import DUPLICATE, REJECTED, SUCCEEDED
 from healer.telemetry.metrics import Metrics
 from healer.telemetry.phases import Phase
 
@@ -24,7 +24,7 @@ VALUES: dict[str, Iterable[str]] = {
     "healer_phase_duration_seconds{phase}": Phase,
     "healer_heals_suppressed_total{reason}": Refusal,
     "healer_remediations_total{outcome}": (SUCCEEDED, *Failure),
-    "healer_alarms_received_total{status}": (*AlarmStatus, UNREADABLE),
+    "healer_alarms_received_total{status}": AlarmStatus,
     "healer_alarms_received_total{outcome}": (*AlarmOutcome, DUPLICATE, REJECTED),
     "healer_probes_total{result}": Health,
 }
