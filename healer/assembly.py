@@ -54,6 +54,7 @@ def sources(config: Config) -> Mapping[str, Source]:
             cast("AlarmSource", receiver.plugin),
             cast("tuple[Authentication, ...]", tuple(receiver.authentication.values())),
             receiver.watchdog,
+            receiver.only,
         )
         for name, receiver in config.alarms.items()
     }
@@ -82,6 +83,7 @@ def pullings(config: Config, runner: Runner, clock: Clock, telemetry: Telemetry)
             clock.now,
             telemetry.received,
             receiver.watchdog,
+            receiver.only,
             runner.feed,
         )
         for name, receiver in config.alarms.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from healer.core.event import Awaited, Silenced
-from healer.core.model import Alarm
+from healer.core.model import NOTHING, Alarm
 from healer.core.silence import Silence
 from healer.ports import Batch, EngineError, Pull, Silencing, StoreError
 
@@ -40,6 +40,8 @@ class Pulling:
     """Told of what was stored, for the metrics."""
     watchdog: str = ""
     """`alertname` of the alarm that always fires: read here it says nothing of the way that it should come."""
+    only: Mapping[str, str] = NOTHING
+    """Labels that an alarm carries, all of them, or is passed over here as where it is sent."""
     silenced: Callable[[Silenced], None] = lambda _: None
     """Told of all that is silenced at the sender, each time that this is read."""
     _unheard: bool = field(init=False)
@@ -78,7 +80,7 @@ class Pulling:
     async def read(self) -> None:
         """Once. The sender may forget what it gave only after that has been stored."""
         try:
-            batch = (await self.pull.pull(self.source, self.now())).without(self.watchdog)
+            batch = (await self.pull.pull(self.source, self.now())).without(self.watchdog).only(self.only)
             if batch.silences is not None:
                 self._hear(batch.silences)
             new = await self.accept(batch.alarms) if batch.alarms else ()

@@ -45,7 +45,7 @@ def rehearse(config: Config, receiver: AlarmReceiver, delivery: Delivery) -> Reh
     """
     batch = cast("AlarmSource", receiver.plugin).parse(delivery)
     signs = len(batch.named(receiver.watchdog))
-    batch = batch.without(receiver.watchdog)
+    batch = batch.without(receiver.watchdog).only(receiver.only)
     keeps_books = any(cloud.declared is not None for cloud in config.clouds.values())
     with locked(config.settings.state.directory) if keeps_books else nullcontext():
         engines = assembly.engines(config, BootClock(), creates=False)

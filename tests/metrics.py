@@ -10,7 +10,7 @@ from healer.core.incident import IncidentState, Outcome, Refusal
 from healer.core.model import AlarmStatus, Health
 from healer.core.policy import Mode
 from healer.core.step import Failure
-from healer.telemetry import DUPLICATE, REJECTED, SUCCEEDED
+from healer.telemetry import DUPLICATE, PASSED_OVER, REJECTED, SUCCEEDED
 from healer.telemetry.metrics import Metrics
 from healer.telemetry.phases import Phase
 
@@ -25,7 +25,7 @@ VALUES: dict[str, Iterable[str]] = {
     "healer_heals_suppressed_total{reason}": Refusal,
     "healer_remediations_total{outcome}": (SUCCEEDED, *Failure),
     "healer_alarms_received_total{status}": AlarmStatus,
-    "healer_alarms_received_total{outcome}": (*AlarmOutcome, DUPLICATE, REJECTED),
+    "healer_alarms_received_total{outcome}": (*AlarmOutcome, DUPLICATE, REJECTED, PASSED_OVER),
     "healer_probes_total{result}": Health,
 }
 """Labels whose values are words of healer's own."""

@@ -26,7 +26,7 @@ policies: [policies.yaml]
 alarms:
   alertmanager: {auth: {bearer: {token_files: [token]}}}
   grafana: {watchdog: Heartbeat}
-  prometheus: {watchdog: ""}
+  prometheus: {watchdog: "", only: {heal: auto}}
 notifiers: {ops: {notifier: log}}
 """
 POLICIES = """\
@@ -98,7 +98,11 @@ async def test_a_sender_is_admitted_by_the_token_in_its_file(config: Config) -> 
     shown = Delivery("alertmanager", b"", NOW, {"Authorization": "Bearer s3cret"})
     assert await way.admits(shown)
     assert not await way.admits(replace(shown, headers={}))
-    assert source.watchdog == "Watchdog"
+    assert (source.watchdog, dict(source.only)) == ("Watchdog", {})
+
+
+def test_a_sender_is_told_by_its_configuration_which_alarms_are_for_healer(config: Config) -> None:
+    assert assembly.sources(config)["prometheus"].only == {"heal": "auto"}
 
 
 def test_a_sender_whose_sign_of_life_is_written_down_counts_as_heard_at_the_start(config: Config) -> None:

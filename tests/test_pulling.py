@@ -83,6 +83,17 @@ async def test_the_alarm_that_always_fires_is_no_alarm_here_either() -> None:
     assert shelf.kept == [ONE]
 
 
+async def test_what_lacks_a_label_that_is_asked_for_is_passed_over_here_too_and_silences_are_not() -> None:
+    wanted = replace(ONE, key="w", labels={"heal": "auto", "team": "a"})
+    heard: list[Silenced] = []
+    queue, shelf = Queue([Batch((ONE, wanted), silences=(SILENCE,))]), Shelf()
+    await replace(reader(queue, shelf), only={"heal": "auto"}, silenced=heard.append).read()
+    assert shelf.kept == [wanted]
+    assert shelf.counted == [("here", (True,))]
+    assert heard == [Silenced("here", (SILENCE,))]
+    assert queue.told == ["pull here 00:00", "stored"]
+
+
 async def test_what_could_not_be_stored_is_not_forgotten() -> None:
     queue, shelf = Queue([Batch((ONE,))]), Shelf(full=True)
     with capture_logs() as logs:

@@ -68,7 +68,7 @@ class Masakari(Plugin):
 
     def answer(self, batch: Batch, new: tuple[bool, ...]) -> Answer:
         """What the API answers: 202 with the notification, 409 for one that it has. The monitors take both."""
-        if not batch.alarms:  # it was a sign of life, and is not kept
+        if not batch.alarms:  # it was a sign of life or is passed over, and is not kept
             return Answer(HTTPStatus.ACCEPTED, {"notification": {}})
         [alarm] = batch.alarms
         if not all(new):

@@ -20,6 +20,7 @@ from healer.clock import BootClock
 from healer.config.check import check as check_config
 from healer.config.load import AlarmReceiver, Config
 from healer.core.inventory import Ambiguous, By, Found, Stale, Unmatched
+from healer.core.model import Alarm
 from healer.core.policy import Contested, Owned
 from healer.documents import did_you_mean
 from healer.paper import say
@@ -63,9 +64,12 @@ def test(options: argparse.Namespace) -> int:
             f"{error}; ask it instead: healer alarms send --source {name} {options.file}"
         ) from error
     lines = [_line(one) for one in found.meant]
-    fits = all(one[-1] for one in lines) and not found.batch.rejected
+    passed_over = [(one, _passed_over(one, receiver.only)) for one in found.batch.passed_over]
+    fits = all(one[-1] for one in lines) and not (found.batch.rejected or passed_over)
     if options.json:
-        print(json.dumps([_as_json(one) for one in found.meant], indent=2))
+        told = [_as_json(one) for one in found.meant]
+        told += [_described(one, says, fits=False) for one, says in passed_over]
+        print(json.dumps(told, indent=2))
         return 0 if fits else 1
     for text, _ in lines:
         say(text)
@@ -73,11 +77,13 @@ def test(options: argparse.Namespace) -> int:
         say(f"Number {rejected.index} cannot be read: {rejected.reason}.")
     for cloud, why in found.unreachable.items():
         say(f"Cloud {cloud} cannot be read, and its stacks count as if they were not there: {why}.")
+    for _, text in passed_over:
+        say(text)
     if found.signs:
         say(f"{receiver.watchdog}: a sign of life, and no alarm.")
     if found.batch.confirmation is not None:
         say("It asks to be confirmed: the daemon would call its sender back.")
-    elif not (lines or found.signs or found.batch.rejected):
+    elif not (lines or found.signs or found.batch.rejected or passed_over):
         say("There is no alarm in it.")
     return 0 if fits else 1
 
@@ -218,7 +224,7 @@ def _signed(receiver: AlarmReceiver, path: str) -> str:
 def _line(one: Meant) -> tuple[str, bool]:
     """A sentence, and whether the alarm means something that one policy owns."""
     alarm = one.alarm
-    name = f"{alarm.labels.get('alertname', alarm.key)}, {alarm.status}"
+    name = _named(alarm)
     match one.resolution:
         case Found(targets, by):
             owned = [f"{target} ({_owner(one.owners[target])})" for target in targets]
@@ -230,6 +236,15 @@ def _line(one: Meant) -> tuple[str, bool]:
             return f"{name}: stale, it is about an earlier {target}.", False
         case Unmatched(why):
             return f"{name}: unmatched, {why}. It has the labels {_labels(alarm.labels)}.", False
+
+
+def _named(alarm: Alarm) -> str:
+    return f"{alarm.labels.get('alertname', alarm.key)}, {alarm.status}"
+
+
+def _passed_over(alarm: Alarm, only: Mapping[str, str]) -> str:
+    why = f"`only` asks for {_labels(only)}. It has the labels {_labels(alarm.labels)}"
+    return f"{_named(alarm)}: passed over, for {why}."
 
 
 def _labels(labels: Mapping[str, str]) -> str:
@@ -249,13 +264,20 @@ def _owner(standing: Owned | Contested | None) -> str:
 def _as_json(one: Meant) -> dict[str, Any]:
     sentence, fits = _line(one)
     found = one.resolution
+    if not isinstance(found, Found):
+        return _described(one.alarm, sentence, fits=fits)
+    means = [str(target) for target in found.targets]
+    return _described(one.alarm, sentence, fits=fits) | {"means": means, "by": found.by}
+
+
+def _described(alarm: Alarm, sentence: str, *, fits: bool) -> dict[str, Any]:
     return {
-        "key": one.alarm.key,
-        "status": one.alarm.status,
-        "started_at": one.alarm.started_at.isoformat(),
-        "labels": dict(one.alarm.labels),
-        "means": [str(target) for target in found.targets] if isinstance(found, Found) else [],
-        "by": found.by if isinstance(found, Found) else None,
+        "key": alarm.key,
+        "status": alarm.status,
+        "started_at": alarm.started_at.isoformat(),
+        "labels": dict(alarm.labels),
+        "means": [],
+        "by": None,
         "fits": fits,
         "says": sentence,
     }

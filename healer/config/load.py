@@ -53,6 +53,8 @@ class AlarmReceiver:
     watchdog: str
     watchdog_expected: bool
     """Whether that is written down: only then is a sender that never sent it known to be one that should."""
+    only: Mapping[str, str]
+    """Labels that each of its alarms carries, or is passed over."""
     confirm_at: str | None
     pulls: Mapping[str, Plugin]
 
@@ -163,6 +165,7 @@ def _plugins(
                 dict(several(at, "auth", "authentication", alarm.auth)),
                 alarm.watchdog,
                 bool(alarm.watchdog) and "watchdog" in alarm.model_fields_set,
+                alarm.only,
                 alarm.confirm_at,
                 dict(several(at, "pull", "pulls", alarm.pull)),
             )

@@ -106,6 +106,9 @@ class AlarmSection(Section):
     """The `alertname` of an alert that always fires. It is no alarm: when it came last is a metric, and an alarm path
     that has gone deaf is known by it; where this is written down, also one that was deaf from the start. Empty: there
     is none."""
+    only: Mapping[Text, Text] = Field(default_factory=dict)
+    """Labels and their values: an alarm that does not carry all of them is passed over. It is counted, and nothing
+    else; the request is answered as if it had been taken. Empty: every alarm is taken."""
     confirm_at: Url | None = None
     """URL of a sender that asks to be confirmed before it sends (Zaqar): only there is it called back."""
     pull: Mapping[Text, Mapping[str, Any]] = Field(default_factory=dict)

@@ -60,6 +60,8 @@ class Batch:
     confirmation: Confirmation | None = None
     silences: tuple[Silence, ...] | None = None
     """All that is silenced at the sender now; None where that is not read."""
+    passed_over: tuple[Alarm, ...] = ()
+    """Those that lack a label which the configuration asks for (`only`): they are counted, and nothing else."""
 
     def named(self, alertname: str) -> tuple[Alarm, ...]:
         """Those with this label `alertname`."""
@@ -69,6 +71,15 @@ class Batch:
         """The others; the very same batch where there is none of that name."""
         rest = tuple(alarm for alarm in self.alarms if alarm.labels.get("alertname") != alertname)
         return self if len(rest) == len(self.alarms) else replace(self, alarms=rest)
+
+    def only(self, labels: Mapping[str, str]) -> Batch:
+        """Without those that do not carry all of these, which are passed over; the very same batch where all do."""
+        wanted = labels.items()
+        others = tuple(alarm for alarm in self.alarms if not wanted <= alarm.labels.items())
+        if not others:
+            return self
+        rest = tuple(alarm for alarm in self.alarms if wanted <= alarm.labels.items())
+        return replace(self, alarms=rest, passed_over=self.passed_over + others)
 
 
 @dataclass(frozen=True, slots=True)

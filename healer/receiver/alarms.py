@@ -44,6 +44,8 @@ class Source:
     """Any that admits is enough; none at all takes alarms from whoever can connect."""
     watchdog: str = ""
     """`alertname` of the alarm that always fires: a sign of life, and no alarm."""
+    only: Mapping[str, str] = NOTHING
+    """Labels that an alarm carries, all of them, or is passed over; the alarm that always fires need not."""
 
 
 Accept = Callable[[tuple[Alarm, ...]], Awaitable[tuple[bool, ...]]]
@@ -120,6 +122,7 @@ class _Desk:
         self._late = any(one.needs_body for one in source.authentication)
         """Only by its body can it be told who sent it. A stranger that the head alone gives away is not read."""
         self._watchdog = source.watchdog
+        self._only = source.only
         self._answering = source.parser if isinstance(source.parser, Answering) else None
         self._greeting = source.parser if isinstance(source.parser, Greeting) else None
         self._intake = intake
@@ -169,6 +172,8 @@ class _Desk:
             raise RefusedError(400, "bad_body", str(error)) from error
         if self._watchdog:
             batch = self._less_signs_of_life(batch, delivery)
+        if self._only:
+            batch = batch.only(self._only)
         new = await self._intake.accept(batch.alarms) if batch.alarms else ()
         self._intake.telemetry.received(self._name, batch, new)
         if batch.confirmation is not None:

@@ -28,7 +28,7 @@ log = structlog.get_logger("healer")
 
 SUCCEEDED = "succeeded"
 """The outcome of a remediation that did not fail."""
-DUPLICATE, REJECTED = "duplicate", "rejected"
+DUPLICATE, REJECTED, PASSED_OVER = "duplicate", "rejected", "passed_over"
 """Outcomes of alarms that the kernel never sees, beside its own `AlarmOutcome`."""
 UNREADABLE = "unknown"
 """Status of an alarm that was rejected."""
@@ -58,7 +58,7 @@ class Telemetry:
         begin(self.metrics.surprises, self._clouds)
         begin(self.metrics.delivery, known)
         begin(self.metrics.truncated, known)
-        begin(self.metrics.alarms, known, AlarmStatus, (*AlarmOutcome, DUPLICATE))
+        begin(self.metrics.alarms, known, AlarmStatus, (*AlarmOutcome, DUPLICATE, PASSED_OVER))
         begin(self.metrics.alarms, known, [UNREADABLE], [REJECTED])
         for source in expected:
             self.watchdog(source, clock.now())
@@ -134,6 +134,9 @@ class Telemetry:
             self.metrics.alarms.labels(source, UNREADABLE, REJECTED).inc(len(batch.rejected))
         if batch.truncated:
             self.metrics.truncated.labels(source).inc(batch.truncated)
+        if batch.passed_over:
+            for status, number in Tally(alarm.status for alarm in batch.passed_over).items():
+                self.metrics.alarms.labels(source, status, PASSED_OVER).inc(number)
         if not all(new):
             repeated = Tally(a.status for a, is_new in zip(batch.alarms, new, strict=True) if not is_new)
             for status, number in repeated.items():

@@ -98,7 +98,7 @@ class Metrics:
         )
         self.alarms = counter(
             "healer_alarms_received",
-            "Alarms taken in, each once, by what became of it.",
+            "Alarms that came, each by what became of it.",
             "source",
             "status",
             "outcome",

@@ -117,6 +117,28 @@ def test_the_alert_that_always_fires_is_told_to_be_a_sign_of_life(types: Type, f
     assert tried(types, folder, body({"alertname": "Watchdog"})) == (0, said, "")
 
 
+def test_what_is_passed_over_is_told_and_why(types: Type, folder: Path) -> None:
+    config = folder / "config.yaml"
+    config.write_text(config.read_text().replace("{alertmanager: {}", "{alertmanager: {only: {heal: auto}}"))
+    named = {"alertname": "Down", "stack": "papers", "resource": "note"}
+    text = body(named, {"alertname": "Watchdog"})
+    code, out, _ = tried(types, folder, text)
+    said = "passed over, for `only` asks for heal=auto. It has the labels alertname=Down, resource=note, stack=papers."
+    assert (code, " ".join(out.split())) == (
+        1,
+        f"Down, firing: {said} Watchdog: a sign of life, and no alarm.",
+    )
+    [read] = json.loads(tried(types, folder, text, "--json").out)
+    assert (read["labels"], read["means"], read["fits"], read["says"]) == (
+        named,
+        [],
+        False,
+        f"Down, firing: {said}",
+    )
+    code, out, _ = tried(types, folder, body({**named, "heal": "auto"}))
+    assert (code, out) == (0, "Down, firing: papers/note (policy all), by stack and name.\n")
+
+
 def test_what_is_no_body_of_this_sender_or_of_no_sender_here_is_refused(types: Type, folder: Path) -> None:
     code, _, err = tried(types, folder, "hello")
     assert (code, "not the body of an Alertmanager webhook" in err) == (2, True)

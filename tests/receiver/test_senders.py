@@ -11,6 +11,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from healer.alarms.alertmanager import Alertmanager
+from healer.alarms.masakari import Masakari
+from healer.alarms.prometheus import Prometheus
 from healer.core.step import Failure
 from healer.ports import Answer, Batch, Confirmation, Delivery, EngineError
 from healer.receiver.alarms import Source
@@ -149,6 +151,42 @@ async def test_where_no_watchdog_is_expected_it_is_an_alarm_like_any_other() -> 
     async with opened(sources={"alertmanager": Source(Alertmanager())}) as desk:
         await ask(desk, "/v1/alarms/alertmanager", notification("Watchdog"))
         assert len(await desk.filed()) == 1
+
+
+async def test_what_lacks_a_label_that_is_asked_for_is_passed_over_and_its_sender_is_answered_as_ever() -> (
+    None
+):
+    posted = [
+        {"labels": {"alertname": name, "stack": "shop", "resource": "db", **labels}}
+        for name, labels in {
+            "Down": {"heal": "auto", "tier": "one"},
+            "Other": {},
+            "Differing": {"heal": "ask", "tier": "one"},
+            "Half": {"heal": "auto"},
+            "Watchdog": {},
+        }.items()
+    ]
+    only = {"heal": "auto", "tier": "one"}
+    sources = {"prometheus": Source(Prometheus(), watchdog="Watchdog", only=only)}
+    async with opened(sources=sources) as desk:
+        for body in (posted, posted[1:2]):
+            answer = await ask(desk, "/alertmanager/api/v2/alerts", json.dumps(body).encode())
+            assert (answer.status, await answer.text()) == (200, "")
+        assert [one.alarm.labels["alertname"] for one in await desk.filed()] == ["Down"]
+        shown = await desk.metrics()
+        assert 'outcome="passed_over",source="prometheus",status="firing"} 4.0' in shown
+        assert 'healer_watchdog_last_received_timestamp_seconds{source="prometheus"}' in shown
+
+
+async def test_a_monitor_of_masakari_whose_notification_is_passed_over_is_answered_that_it_was_taken() -> (
+    None
+):
+    payload = {"event": "STOPPED", "process_name": "nova-compute"}
+    said = {"type": "PROCESS", "hostname": "c1", "generated_time": "2030-05-06T08:01:30", "payload": payload}
+    async with opened(sources={"masakari": Source(Masakari(), only={"hostname": "c2"})}) as desk:
+        answer = await ask(desk, "/masakari/v1/notifications", json.dumps({"notification": said}).encode())
+        assert (answer.status, await answer.json()) == (202, {"notification": {}})
+        assert await desk.filed() == ()
 
 
 async def test_any_way_that_admits_is_enough_and_the_body_is_read_first_only_where_one_needs_it() -> None:

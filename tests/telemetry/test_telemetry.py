@@ -180,7 +180,7 @@ def test_what_can_be_foreseen_is_there_with_zero_from_the_start() -> None:
         assert value(to, "healer_heals_suppressed_total", policy="tiers", reason=reason) == 0
     for ending in ("succeeded", *Failure):
         assert value(to, "healer_remediations_total", cloud="here", action="replace", outcome=ending) == 0
-    for became in (*AlarmOutcome, "duplicate"):
+    for became in (*AlarmOutcome, "duplicate", "passed_over"):
         labels = {"source": "alertmanager", "status": "firing", "outcome": became}
         assert value(to, "healer_alarms_received_total", **labels) == 0
 
