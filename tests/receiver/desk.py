@@ -14,7 +14,7 @@ from healer.core.event import Listed, PoliciesLoaded, Snapped, Started, Woken
 from healer.core.kernel import Kernel
 from healer.core.step import Report
 from healer.core.turn import Perform
-from healer.ports import Delivery, FiledAlarm
+from healer.ports import Delivery, FiledAlarm, Store
 from healer.receiver import alarms, servers
 from healer.receiver.alarms import Intake, Source
 from healer.runner import Observer, Runner
@@ -92,9 +92,11 @@ class Desk:
 
 
 @asynccontextmanager
-async def core(*observers: Observer) -> AsyncIterator[tuple[Runner, Writer, Telemetry]]:
+async def core(
+    *observers: Observer, store: Store | None = None
+) -> AsyncIterator[tuple[Runner, Writer, Telemetry]]:
     """The shop is read, and all well in it. No step that is performed ever ends by itself."""
-    writer = Writer(Memory())
+    writer = Writer(store or Memory())
     await writer.read(lambda store: store.acquire())
     clock = LoopClock()
     kernel = Kernel(await writer.read(lambda store: store.load()), b"n")
@@ -117,10 +119,13 @@ async def core(*observers: Observer) -> AsyncIterator[tuple[Runner, Writer, Tele
 
 @asynccontextmanager
 async def opened(
-    idle: float = servers.IDLE, most: int = servers.MOST_OPEN, **other: Any
+    idle: float = servers.IDLE,
+    most: int = servers.MOST_OPEN,
+    store: Store | None = None,
+    **other: Any,
 ) -> AsyncIterator[Desk]:
     """`other` replaces fields of the intake. Source `alertmanager` wants the token, source `open` none."""
-    async with core() as (runner, writer, telemetry):
+    async with core(store=store) as (runner, writer, telemetry):
         clock = LoopClock()
         parser, unwell = Alertmanager(), dict[str, str]()
         intake = Intake(
