@@ -194,8 +194,9 @@ class App:
         )
         self._exit.push_async_callback(assembly.let_go, self._config)
         address, port = settings.listen.address, settings.listen.port
+        application = alarms.application(intake, settings.listen.body_limit)
         public = await self._open(
-            f"listen: {address}, port {port}", servers.on_tcp(alarms.application(intake), address, port)
+            f"listen: {address}, port {port}", servers.on_tcp(application, address, port)
         )
         self.port = public.port
         ids = Ids(secrets.token_bytes(16))

@@ -43,6 +43,9 @@ def _url(value: str) -> str:
 Name = Annotated[str, AfterValidator(_named)]
 User = Annotated[Any, AfterValidator(_user)]
 Port = Annotated[int, Strict(), Field(ge=0, le=65535)]
+BodyLimit = Annotated[int, Strict(), Field(ge=4 << 10, le=4 << 20)]
+"""Bytes. One alarm of a wordy sender needs 4 KiB. As many bodies may lie in memory as connections are open, 500; and
+4 MiB are read for tens of milliseconds, in which nothing else is done."""
 Url = Annotated[str, AfterValidator(_url)]
 Text = Annotated[str, StringConstraints(min_length=1)]
 
@@ -71,6 +74,9 @@ class ListenSection(Section):
     own needs `auth` for each alarm source."""
     port: Port = 9595
     """TCP port; 0 takes any that is free."""
+    body_limit: BodyLimit = 256 << 10
+    """Bytes that a request may bring, from 4096 to 4194304. A notification of 200 alarms has about 180 KB; more is an
+    attack, or a group that should be split."""
 
     @property
     def is_loopback(self) -> bool:

@@ -29,9 +29,6 @@ from healer.receiver.answers import RefusedError, answer, plain_errors, read_bod
 
 log = structlog.get_logger(__name__)
 
-BODY_LIMIT = 256 * 1024
-"""Bytes. A notification of 200 alarms has about 180 KB; more is an attack, or a group that should be split."""
-
 PREFIX = "/v1/alarms/"
 
 
@@ -89,8 +86,9 @@ class Intake:
 _INTAKE: web.AppKey[Intake] = web.AppKey("intake", Intake)
 
 
-def application(intake: Intake) -> web.Application:
-    app = web.Application(client_max_size=BODY_LIMIT, middlewares=[plain_errors])
+def application(intake: Intake, body_limit: int) -> web.Application:
+    """`body_limit`: bytes that a request may bring."""
+    app = web.Application(client_max_size=body_limit, middlewares=[plain_errors])
     app[_INTAKE] = intake
     desks = {name: _Desk(name, source, intake) for name, source in intake.sources.items()}
     app.router.add_route("*", PREFIX + "{source}", partial(_at_its_name, desks))

@@ -20,7 +20,7 @@ LINGER = 2.0
 DRAIN = 2.0
 """Seconds that a request under way may take to end when the daemon does."""
 MOST_OPEN = 500
-"""Connections at a time. Each may hold a body of 256 KiB, and a file that probes and the store need too. Senders keep
+"""Connections at a time. Each may hold a body, 256 KiB of it, and a file that probes and the store need too. Senders keep
 one or two open, and come again where they are told that it is full."""
 _FULL = b'{"error":{"reason":"too_many_connections","message":"come again in a few seconds"}}\n'
 _AWAY = (

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from healer.alarms.alertmanager import Alertmanager
+from healer.config.settings import ListenSection
 from healer.core.event import Listed, PoliciesLoaded, Snapped, Started, Woken
 from healer.core.kernel import Kernel
 from healer.core.step import Report
@@ -24,6 +25,7 @@ from healer.writer import Writer
 from tests.core.driven import POLICY, REPLACE, SHOP, shop
 
 TOKEN = "sesame-and-lilies"
+BODY_LIMIT = ListenSection().body_limit
 NOW = datetime(2030, 5, 6, 8, 2, tzinfo=UTC)
 """After the shop was created, which the alarms of a test are about."""
 
@@ -122,6 +124,7 @@ async def opened(
     idle: float = servers.IDLE,
     most: int = servers.MOST_OPEN,
     store: Store | None = None,
+    body_limit: int = BODY_LIMIT,
     **other: Any,
 ) -> AsyncIterator[Desk]:
     """`other` replaces fields of the intake. Source `alertmanager` wants the token, source `open` none."""
@@ -138,7 +141,7 @@ async def opened(
             telemetry=telemetry,
         )
         desk = Desk(runner, writer, telemetry, replace(intake, **other), unwell=unwell)
-        server = await servers.on_tcp(alarms.application(desk.intake), "127.0.0.1", 0, idle, most)
+        server = await servers.on_tcp(alarms.application(desk.intake, body_limit), "127.0.0.1", 0, idle, most)
         desk.port = server.port
         try:
             yield desk

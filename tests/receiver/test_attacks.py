@@ -30,8 +30,8 @@ from healer.authentication.header import Header
 from healer.authentication.signature import Signature
 from healer.authentication.signed_url import SignedUrl
 from healer.receiver import answers
-from healer.receiver.alarms import BODY_LIMIT, Source
-from tests.receiver.desk import NOW, Desk, opened, said
+from healer.receiver.alarms import Source
+from tests.receiver.desk import BODY_LIMIT, NOW, Desk, opened, said
 
 SECRET = "canary-that-only-senders-know"
 STAMP = "X-Grafana-Alerting-Timestamp"
@@ -309,6 +309,17 @@ async def test_an_attack_is_answered_as_it_should_be_and_fills_no_log(
 async def test_the_largest_body_is_taken(desk: Desk) -> None:
     body = notification()
     assert (await told(desk, posted(body + b" " * (BODY_LIMIT - len(body)))))[0] == 202
+
+
+@pytest.mark.parametrize("limit", [4 << 10, 4 << 20])
+async def test_how_large_a_body_may_be_can_be_chosen(sources: dict[str, Source], limit: int) -> None:
+    body = notification()
+    body += b" " * (limit - len(body))
+    async with opened(sources=sources, body_limit=limit) as desk:
+        assert (await told(desk, posted(body)))[0] == 202
+        for larger in (posted(body + b" "), chunked(body + b" ")):
+            status, refused = await told(desk, larger)
+            assert (status, refused["error"]["message"]) == (413, f"at most {limit} bytes are taken")
 
 
 async def test_what_was_overheard_and_is_sent_again_is_known(desk: Desk) -> None:
