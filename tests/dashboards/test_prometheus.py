@@ -56,6 +56,13 @@ def test_the_page_says_what_to_do_at_every_alert() -> None:
     assert said == [rule["alert"] for rule in ALERTS]
 
 
+def test_every_alert_is_seen_to_fire_and_but_for_the_heartbeat_not_to() -> None:
+    tried = [one for test in TESTS for one in test.get("alert_rule_test", ())]
+    names = {rule["alert"] for rule in ALERTS}
+    assert {one["alertname"] for one in tried if one["exp_alerts"]} == names
+    assert {one["alertname"] for one in tried if not one["exp_alerts"]} == names - {"Watchdog"}
+
+
 @pytest.mark.debian("prometheus")
 def test_promtool_takes_the_configuration_and_its_rules() -> None:
     promtool("check", "config", "prometheus.yaml")
