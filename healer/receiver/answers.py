@@ -56,7 +56,8 @@ async def read_body(request: web.Request) -> bytes:
     except web.HTTPRequestEntityTooLarge:
         raise too_large from None
     except TimeoutError:
-        raise RefusedError(408, "too_slow", f"the body took longer than {BODY_WITHIN:.0f} s") from None
+        # Not 408: Alertmanager gives an alarm up on any 4xx, and it may be the network that was slow.
+        raise RefusedError(503, "too_slow", f"the body took longer than {BODY_WITHIN:.0f} s") from None
 
 
 def decoded(body: bytes, kind: type[T]) -> T:

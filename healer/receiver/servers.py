@@ -20,8 +20,8 @@ LINGER = 2.0
 DRAIN = 2.0
 """Seconds that a request under way may take to end when the daemon does."""
 MOST_OPEN = 500
-"""Connections at a time. Each may hold a body, 256 KiB of it, and a file that probes and the store need too. Senders keep
-one or two open, and come again where they are told that it is full."""
+"""Connections at a time. Each may hold a body of `listen.body_limit`, and a file that probes and the store need too.
+Senders keep one or two open, and come again where they are told that it is full."""
 _FULL = b'{"error":{"reason":"too_many_connections","message":"come again in a few seconds"}}\n'
 _AWAY = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\n"

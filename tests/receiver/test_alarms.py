@@ -215,7 +215,7 @@ async def test_chunks_that_turn_bad_on_the_way_are_not_waited_for(
         await asyncio.wait_for(reader.read(1), 0.05)
     writer.write(b"zzz\r\n")
     async with asyncio.timeout(5):
-        assert (await reader.readline()).startswith(b"HTTP/1.1 408 ")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 503 ")
     writer.close()
 
 
