@@ -22,7 +22,7 @@ VALUES: dict[str, Iterable[str]] = {
     "healer_incidents_open{state}": [one for one in IncidentState if one is not IncidentState.CLOSED],
     "healer_heals_total{outcome}, healer_heal_duration_seconds{outcome}": Outcome,
     "healer_phase_duration_seconds{phase}": Phase,
-    "healer_heals_suppressed_total{reason}": Refusal,
+    "healer_heals_suppressed_total{reason}, healer_incidents_held{reason}": Refusal,
     "healer_remediations_total{outcome}": (SUCCEEDED, *Failure),
     "healer_alarms_received_total{status}": AlarmStatus,
     "healer_alarms_received_total{outcome}": (*AlarmOutcome, DUPLICATE, REJECTED, PASSED_OVER),

@@ -188,9 +188,21 @@ class Telemetry:
         incidents.update((i.target.root.cloud, i.state) for i in state.incidents.values())
         repairs: Tally[tuple[str, ...]] = Tally(dict.fromkeys(product(self._clouds), 0))
         repairs.update((repair.root.cloud,) for repair in state.repairs.values())
+        held: Tally[tuple[str, ...]] = Tally(dict.fromkeys(product(self._clouds, Refusal), 0))
+        held.update(
+            (i.target.root.cloud, i.refusal.reason)
+            for i in state.incidents.values()
+            if i.state is IncidentState.HELD and i.refusal
+        )
         show(metrics.open, incidents)
+        show(metrics.held, held)
         show(metrics.in_progress, repairs)
         metrics.pauses.set(sum(one.until is None or now < one.until for one in state.pauses.values()))
+        silenced: dict[tuple[str, ...], int] = {
+            (source,): len({one.id for one in silences.of_all if one.lasts(now)})
+            for source, silences in state.silences.items()
+        }
+        show(metrics.silences, silenced)
 
 
 def _known(state: IncidentState | None, tracks: Mapping[str, Track]) -> str:

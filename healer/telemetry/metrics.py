@@ -67,6 +67,9 @@ class Metrics:
             "cloud",
         )
         self.open = gauge("healer_incidents_open", "Open incidents.", "cloud", "state")
+        self.held = gauge(
+            "healer_incidents_held", "Open incidents that are held, by what refuses now.", "cloud", "reason"
+        )
         self.in_progress = gauge("healer_heals_in_progress", "Repairs under way.", "cloud")
         self.heals = counter("healer_heals", "Incidents that were closed.", "cloud", "policy", "outcome")
         self.duration = histogram(
@@ -93,6 +96,11 @@ class Metrics:
             "cloud",
         )
         self.pauses = gauge("healer_pauses", "Pauses that hold now.")
+        self.silences = gauge(
+            "healer_silences",
+            "Silences that hold now, and alarms that a sender withholds by itself, where it is asked.",
+            "source",
+        )
         self.refusing = gauge(
             "healer_store_refusing", "Whether the store refuses; while it does, nothing is carried out."
         )

@@ -11,20 +11,23 @@ from structlog.testing import capture_logs
 from healer.core.change import AlarmOutcome, AlarmsSettled, AttemptChanged, Change
 from healer.core.detector import Track
 from healer.core.event import Event, Listed, PoliciesLoaded, Woken
-from healer.core.incident import IncidentState, Outcome, Refusal, Refused
+from healer.core.incident import Incident, IncidentState, Outcome, Refusal, Refused
 from healer.core.kernel import Decision
-from healer.core.model import AlarmStatus, Health, Observation, Root, Symptom, Target
+from healer.core.model import AlarmStatus, Health, Observation, Root, Selector, Symptom, Target
 from healer.core.policy import Contested, Mode, Owned
 from healer.core.repair import Ending, Recipe
+from healer.core.silence import Silence, Silences
 from healer.core.state import State
 from healer.core.step import Failure, Step
 from healer.core.turn import Perform
 from healer.ports import Batch, Rejected
+from healer.receiver import views
 from healer.telemetry import Telemetry
 from tests.core.driven import NOTIFY, POLICY, PROBE, REPLACE, SHOP, START, Driven, shop
 from tests.stores.samples import alarm, at, attempt, closed, incident, pause, repair, stepped, told, ulid
 
 DB = Target(SHOP, "db")
+HOUR = timedelta(hours=1)
 
 
 class Stopped:
@@ -72,7 +75,8 @@ async def busy() -> Telemetry:
     to.watchdog("alertmanager", START)
     to.looked(Observation(DB, PROBE, Health.HEALTHY, Symptom.OK, START), 0.01)
     to.scheduled(0.01, 0, 0)
-    state = State(policies=(POLICY,), snapshots={SHOP: shop()}, owners={DB: Owned(POLICY)})
+    silences = {"alertmanager": Silences()}
+    state = State(policies=(POLICY,), snapshots={SHOP: shop()}, owners={DB: Owned(POLICY)}, silences=silences)
     await to.render(state)
     return to
 
@@ -278,6 +282,40 @@ async def test_policies_pauses_and_a_refusing_store_are_shown() -> None:
     assert await gauges(to, state, "healer_pauses") == {(): 2}
     assert await gauges(to, state, "healer_store_refusing") == {(): 0}
     assert await gauges(to, state, "healer_store_refusing", refusing=True) == {(): 1}
+
+
+async def test_what_is_held_is_shown_by_what_refuses_now_and_so_is_that_nothing_is() -> None:
+    to, state = telemetry(), State()
+    name = "healer_incidents_held"
+    assert await gauges(to, state, name) == {("here", reason): 0 for reason in Refusal}
+
+    def refused(number: int, reason: Refusal, of: IncidentState = IncidentState.HELD) -> Incident:
+        return incident(number, state=of, refusal=Refused(reason, "why", START))
+
+    held = (Refusal.PAUSED, Refusal.PAUSED, Refusal.COOLDOWN)
+    state.incidents = {ulid(n): refused(n, reason) for n, reason in enumerate(held, 1)}
+    state.incidents[ulid(8)] = refused(8, Refusal.OBSERVE, IncidentState.WOULD_HEAL)
+    state.incidents[ulid(9)] = refused(9, Refusal.ATTEMPTS, IncidentState.EXHAUSTED)
+    shown = await gauges(to, state, name)
+    assert {labels: count for labels, count in shown.items() if count} == {
+        ("here", "paused"): 2,
+        ("here", "cooldown"): 1,
+    }
+    state.incidents = {ulid(1): refused(1, Refusal.STACK_BUSY)}
+    shown = await gauges(to, state, name)
+    assert {labels: count for labels, count in shown.items() if count} == {("here", "stack_busy"): 1}
+
+
+async def test_what_is_silenced_at_each_sender_now_is_shown_each_once_as_by_the_word_status() -> None:
+    def silence(name: str, hours: int, resource: str = "db") -> Silence:
+        return Silence(name, Selector(resource=resource), START + hours * HOUR, "anna", "at work on it")
+
+    later = replace(silence("later", 2), since=START + HOUR)
+    lasting = (silence("a", 1), silence("a", 1, "web"), silence("b", 1), silence("over", 0), later)
+    state = State(silences={"alertmanager": Silences(lasting), "other": Silences()})
+    to = telemetry()
+    assert await gauges(to, state, "healer_silences") == {("alertmanager",): 2, ("other",): 0}
+    assert len(views.silences(state, START)) == 2
 
 
 async def test_two_who_scrape_at_once_both_see_everything() -> None:
