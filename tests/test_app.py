@@ -281,7 +281,8 @@ def alarm(**labels: str) -> str:
 async def test_an_alarm_heals_what_it_names_once_and_what_it_does_not_name_is_listed(
     furnish: Furnish,
 ) -> None:
-    async with inside(await furnish(config={"alarms": {"alertmanager": {}}})) as daemon:
+    config = {"alarms": {"alertmanager": {}}, "listen": {"body_limit": 4096}}
+    async with inside(await furnish(config=config)) as daemon:
         before = await daemon.healthy()
 
         async def send(body: str) -> tuple[int, dict[str, Any]]:
@@ -292,6 +293,7 @@ async def test_an_alarm_heals_what_it_names_once_and_what_it_does_not_name_is_li
         again = {"accepted": 0, "duplicates": 1, "rejected": []}
         assert await send(FIRING) == (202, taken)
         assert await send(FIRING) == (202, again)
+        assert (await send(FIRING.ljust(4097)))[0] == 413
         ours = alarm(stack="shop", resource="web")
         assert await send(ours) == (202, taken)
         closed = await daemon.incident("web", outcome="healed")
