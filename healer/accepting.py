@@ -119,6 +119,6 @@ class Accepting:
         fresh = tuple(alarm for alarm, is_new in zip(alarms, new, strict=True) if is_new)
         if fresh:
             self._feed(Alarmed(fresh))
-        again = tuple(a for a, is_new in zip(alarms, new, strict=True) if a.expires_at and not is_new)
+        again = tuple(alarm for alarm, is_new in zip(alarms, new, strict=True) if not is_new)
         if again:
             self._feed(Renewed(again))

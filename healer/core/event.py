@@ -61,7 +61,7 @@ class Alarmed:
 
 @dataclass(frozen=True, slots=True)
 class Renewed:
-    """Alarms with an end that are known already, and came once more."""
+    """Alarms that are known already, and came once more."""
 
     alarms: tuple[Alarm, ...]
 

@@ -63,10 +63,10 @@ class Kernel:
                     progress.reported(turn, repair, report)
             case happened.Snapped(snapshot):
                 sighting.snapped(turn, snapshot)
-                self._ask_alarms_again(turn)
+                alarming.ask_again(turn, snapshot)
             case happened.Listed(cloud, roots):
                 sighting.listed(turn, cloud, roots)
-                self._ask_alarms_again(turn)
+                alarming.ask_again(turn)
             case happened.Unreachable(cloud, why):
                 state.unreachable[cloud] = why
             case happened.Alarmed(alarms):
@@ -148,9 +148,6 @@ class Kernel:
                 progress.resume(turn, replace(repair, tries=repair.tries + 1))
         verification.begin_anew(turn)
         alarming.remember(turn)
-
-    def _ask_alarms_again(self, turn: Turn) -> None:
-        alarming.alarmed(turn, tuple(self.state.alarms.values()))
 
     def _wake_at(self) -> datetime | None:
         """What a repair has in hand, if only to inspect it, goes on with the repair: its own time may be long over."""

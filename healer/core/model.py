@@ -282,6 +282,11 @@ class Alarm:
         return self.status is AlarmStatus.CLEARED
 
     @property
+    def voice(self) -> str:
+        """The `source` of all that is observed by it: the same whenever it fires, and when it is over."""
+        return f"alarm:{self.source}:{self.key}"
+
+    @property
     def identity(self) -> str:
         """The same twice means that the same delivery came twice: (source, key, start, status)."""
         return f"{self.source}|{self.key}|{self.started_at.isoformat()}|{self.status}"

@@ -26,6 +26,8 @@ class State:
     pauses: dict[str, Pause] = field(default_factory=dict)
     alarms: dict[str, Alarm] = field(default_factory=dict)
     """Accepted and not yet settled, by identity."""
+    taken_back: dict[str, Alarm] = field(default_factory=dict)
+    """The latest word of who said lately that it is over, by its voice: what it said before may come after it."""
 
     # Not kept: a restarted daemon first looks, then acts.
     policies: tuple[Policy, ...] = ()
@@ -43,8 +45,8 @@ class State:
     tracks: dict[Target, dict[str, Track]] = field(default_factory=dict)
     expiries: dict[str, dict[Target, datetime]] = field(default_factory=dict)
     """Until when an alarm stands that is not sent again, by source and target; an incident keeps those about it."""
-    lapsed: set[str] = field(default_factory=set)
-    """Sources of alarms that came to their end by not being sent again, and were not taken back."""
+    raised: dict[str, datetime] = field(default_factory=dict)
+    """Voice of an alarm that counts → when it began, so that no end of an earlier one ends it."""
 
     def policy(self, name: str) -> Policy | None:
         return next((policy for policy in self.policies if policy.name == name), None)

@@ -33,6 +33,7 @@ def load(connection: Connection) -> State:
         attempts=_by_id(connection, select(attempts.c.body).order_by(attempts.c.began_at, attempts.c.id)),
         pauses=_by_id(connection, select(pauses.c.body).order_by(pauses.c.id)),
         alarms=_filing.unsettled(connection),
+        taken_back=_filing.taken_back(connection),
     )
 
 

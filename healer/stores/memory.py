@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
 from typing import assert_never
 
 from pydantic import ConfigDict, PrivateAttr
 
+from healer.core.alarming import lately_taken_back
 from healer.core.change import (
     AlarmsSettled,
     Attempt,
@@ -117,6 +118,9 @@ class _Kept:
         )
 
 
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
 class Memory(Plugin):
     """The contract of a store, less that it is durable. What nothing reads back (runs, revisions) is not kept.
 
@@ -144,6 +148,9 @@ class Memory(Plugin):
             attempts=dict(kept.attempts),
             pauses=dict(kept.pauses),
             alarms={identity: filed.alarm for identity, filed in kept.alarms.items() if not filed.outcome},
+            taken_back=lately_taken_back(
+                (filed.alarm for filed in kept.alarms.values()), max(kept.last_sent.values(), default=_NEVER)
+            ),
         )
 
     def commit(self, writes: Sequence[Write]) -> tuple[tuple[bool, ...], ...]:

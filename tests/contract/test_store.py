@@ -428,5 +428,43 @@ def test_an_alarm_that_is_still_sent_is_not_forgotten_and_so_never_new_again(sto
     assert store.alarms()[0].alarm.received_at == alarm(1).received_at
 
 
+def test_what_is_sent_for_days_is_still_known_after_a_restart(daemons: Daemons) -> None:
+    day = 86_400
+    settled = AlarmsSettled(at(31), (alarm(1).identity,), AlarmOutcome.UNMATCHED, "nothing")
+    daemons.store.commit([Write((settled,), (alarm(1),))])
+    for days in range(1, 8):
+        again = replace(alarm(1), received_at=at(days * day + 100))
+        assert daemons.store.commit([Write(alarms=(again,))]) == ((False,),)
+        daemons.restart()
+    daemons.store.prune(at(5 * day))
+    assert daemons.store.commit([Write(alarms=(alarm(1),))]) == ((False,),)
+
+
+def test_the_last_word_on_an_alarm_counts(daemons: Daemons) -> None:
+    """One that meant nothing at first may be raised by its repetition."""
+    daemons.store.commit([Write(alarms=(alarm(1), alarm(2)))])
+    both = (alarm(1).identity, alarm(2).identity)
+    keep(daemons.store, AlarmsSettled(at(1), both, AlarmOutcome.UNMATCHED, "nothing"))
+    keep(daemons.store, AlarmsSettled(at(2), both[1:], AlarmOutcome.MATCHED, "shop/db", ulid(1)))
+    store = daemons.restart()
+    assert [(one.outcome, one.incident) for one in store.alarms()] == [
+        (AlarmOutcome.MATCHED, ulid(1)),
+        (AlarmOutcome.UNMATCHED, None),
+    ]
+    assert not store.load().alarms
+    daemons.store.prune(at(1000))
+    assert not store.alarms()
+
+
+def test_what_was_taken_back_lately_is_loaded(daemons: Daemons) -> None:
+    old, late = (
+        alarm(number, status=AlarmStatus.CLEARED, received_at=at(moment))
+        for number, moment in ((1, 0), (2, 1000))
+    )
+    daemons.store.commit([Write(alarms=(old,))])
+    daemons.store.commit([Write(alarms=(alarm(2, received_at=at(999)), late))])
+    assert daemons.restart().load().taken_back == {late.voice: late}
+
+
 def test_nothing_is_wrong_with_what_is_in_its_place(store: Store) -> None:
     store.check()

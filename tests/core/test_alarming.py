@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from healer.core.alarming import lately_taken_back
 from healer.core.change import AlarmOutcome, AlarmsSettled
-from healer.core.event import Alarmed, Listed, Released, Renewed, Unreachable
+from healer.core.event import Alarmed, Listed, Released, Renewed, Unreachable, Woken
 from healer.core.incident import IncidentState, Outcome
 from healer.core.model import Alarm, AlarmStatus, Selector, Target
 from healer.core.policy import Match, Mode
@@ -270,12 +271,121 @@ def test_an_alarm_that_had_come_to_its_end_is_raised_again_where_its_sender_spea
     assert driven.incident("db") is None
 
 
+def over(alarm: Alarm, driven: Driven) -> Alarm:
+    return replace(alarm, status=AlarmStatus.CLEARED, expires_at=None, received_at=driven.now)
+
+
 def test_a_repetition_that_is_late_raises_nothing_that_was_taken_back() -> None:
     driven = Driven(OBSERVE)
     first = lasting(driven, 60)
     driven.happen(Alarmed((first,)))
-    driven.happen(Alarmed((replace(first, status=AlarmStatus.CLEARED, expires_at=None),)))
+    driven.happen(Alarmed((over(first, driven),)))
+    driven.pass_time(299)
     sent_again(driven, first)
+    assert driven.incident("db") is None
+
+
+def test_who_says_for_minutes_what_was_taken_back_means_it() -> None:
+    """An Alertmanager that was cut off says that all is over, and then goes on with the alert as it was."""
+    driven = Driven(OBSERVE)
+    first = lasting(driven, 60)
+    driven.happen(Alarmed((first,)))
+    end = over(first, driven)
+    driven.happen(Alarmed((end,)))
+    driven.pass_time(300)
+    sent_again(driven, first)
+    assert incident(driven).alarms == {"alarm:am:k": True}
+    driven.happen(Renewed((over(first, driven),)))
+    assert driven.incident("db") is None
+    driven.happen(Renewed((end,)))
+    assert driven.incident("db") is None
+
+
+def test_what_comes_after_its_own_end_is_stale() -> None:
+    """One of a pair says that it is over, and then the other that it has begun."""
+    driven = Driven(OBSERVE)
+    first = lasting(driven, 60)
+    driven.happen(Alarmed((over(first, driven),)))
+    driven.happen(Alarmed((first,)))
+    assert settled(driven) == [AlarmOutcome.MATCHED, AlarmOutcome.STALE]
+    assert driven.incident("db") is None
+    driven.happen(Alarmed((replace(first, started_at=driven.now + timedelta(seconds=1)),)))
+    assert driven.incident("db") is not None
+
+
+def test_what_was_taken_back_lately_is_known_over_a_restart() -> None:
+    driven = Driven(OBSERVE)
+    first = lasting(driven, 60)
+    driven.state.taken_back = {first.voice: over(first, driven)}
+    sent_again(driven, first)
+    assert driven.incident("db") is None
+    driven.pass_time(300)
+    driven.happen(Woken())
+    assert not driven.state.taken_back
+
+
+def test_the_end_of_an_earlier_one_ends_no_later_one() -> None:
+    driven = Driven(OBSERVE)
+    first = lasting(driven, 600)
+    driven.happen(Alarmed((first, over(first, driven))))
+    driven.pass_time(10)
+    later = replace(first, started_at=driven.now)
+    driven.happen(Alarmed((later,)))
+    driven.happen(Renewed((over(first, driven),)))
+    assert driven.incident("db") is not None
+    driven.happen(Alarmed((over(later, driven),)))
+    assert driven.incident("db") is None
+
+
+def test_the_order_of_what_was_kept_says_who_was_taken_back() -> None:
+    driven = Driven(OBSERVE)
+    first = lasting(driven, 60)
+    end = over(first, driven)
+    again = replace(first, started_at=driven.now + timedelta(seconds=1))
+    latest = driven.now
+    assert lately_taken_back([first, end, first], latest) == {first.voice: end}
+    assert lately_taken_back([first, end, again], latest) == {}
+    assert lately_taken_back([first, end], latest + timedelta(minutes=5)) == {}
+
+
+def test_an_alarm_whose_end_has_passed_before_it_is_understood_is_stale() -> None:
+    driven = Driven(OBSERVE)
+    first = lasting(driven, 60)
+    driven.happen(Unreachable("here", "it is away"))
+    late = replace(first, selector=Selector(stack="shop", resource="late"))
+    driven.happen(Alarmed((late,)))
+    driven.pass_time(61)
+    driven.read(shop(late=replace(tier("late", "late-1"), path="late")))
+    assert settled(driven) == [AlarmOutcome.STALE]
+    assert driven.incident("late") is None
+
+
+def test_what_waits_to_be_understood_is_asked_of_the_stack_that_comes_in() -> None:
+    driven = Driven(OBSERVE)
+    driven.happen(Unreachable("here", "it is away"))
+    late = replace(lasting(driven, 60), selector=Selector(stack="shop", resource="late"))
+    stranger = replace(late, key="s", selector=Selector(stack="bank", resource="late"))
+    driven.happen(Alarmed((late, stranger)))
+    assert settled(driven) == []
+    driven.read(shop(late=replace(tier("late", "late-1"), path="late")))
+    assert driven.incident("late") is not None
+    assert list(driven.state.alarms) == [stranger.identity]
+
+
+def test_a_heal_in_place_outlives_what_names_the_same_incarnation() -> None:
+    """A reboot keeps the physical id: what began before it is not evidence against what it came to."""
+    driven = Driven()
+    since = driven.now
+    driven.heal("db")
+    (attempt,) = driven.state.attempts.values()
+    driven.state.attempts[attempt.id] = replace(attempt, physical_id="db-2")
+    driven.pass_time(60)
+    named = Alarm(
+        "am", "k", AlarmStatus.FIRING, since, driven.now, Selector(stack="shop", physical_id="db-2")
+    )
+    driven.happen(Alarmed((named,)))
+    driven.happen(Renewed((named,)))
+    assert settled(driven) == [AlarmOutcome.STALE]
     assert driven.incident("db") is None
 
 
@@ -340,6 +450,8 @@ def test_an_end_is_known_over_a_restart() -> None:
     driven.happen(Alarmed((lasting(driven, 60),)))
     driven.begin()
     driven.pass_time(61)
+    assert driven.incident("db") is not None  # It may have been sent while nobody listened.
+    driven.pass_time(240)
     assert driven.incident("db") is None
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import groupby, islice
+from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -52,27 +53,31 @@ def _move(filings: sa.Table, settlements: sa.Table) -> None:
         sa.column("incident"),
         sa.column("body"),
     )
-    kept = iter(op.get_bind().execute(sa.select(alarms).order_by(alarms.c.seq)).all())
-    seq = 0
-    while together := list(islice(kept, _TOGETHER)):
-        seq += 1
+    last, filing = 0, 0
+    while together := _next(alarms, last):
+        last, filing = together[-1].seq, filing + 1
+        row = {
+            "seq": filing,
+            "alarms": len(together),
+            "last_sent_at": max(one.last_sent_at for one in together),
+            "body": f"[{','.join(one.body for one in together)}]",
+        }
+        op.bulk_insert(filings, [row])
+        places: dict[tuple[str, str, str | None], list[int]] = {}
+        for place, one in enumerate(together):
+            if one.outcome:
+                places.setdefault((one.outcome, one.detail, one.incident), []).append(place)
         op.bulk_insert(
-            filings,
+            settlements,
             [
-                {
-                    "seq": seq,
-                    "alarms": len(together),
-                    "last_sent_at": max(row.last_sent_at for row in together),
-                    "body": f"[{','.join(row.body for row in together)}]",
-                }
+                {"filing": filing, "alarms": len(within), "places": str(within)}
+                | dict(zip(("outcome", "detail", "incident"), became, strict=True))
+                for became, within in places.items()
             ],
         )
-        settled = [
-            ((row.outcome, row.detail, row.incident or ""), place)
-            for place, row in enumerate(together)
-            if row.outcome
-        ]
-        for (outcome, detail, incident), alike in groupby(sorted(settled), key=lambda one: one[0]):
-            places = [place for _, place in alike]
-            row = {"outcome": outcome, "detail": detail, "incident": incident or None}
-            op.bulk_insert(settlements, [row | {"filing": seq, "alarms": len(places), "places": str(places)}])
+
+
+def _next(alarms: sa.TableClause, after: int) -> Sequence[sa.Row[Any]]:
+    """So many at a time: a year of them need not lie in memory."""
+    rows = sa.select(alarms).where(alarms.c.seq > after).order_by(alarms.c.seq).limit(_TOGETHER)
+    return op.get_bind().execute(rows).all()
