@@ -7,6 +7,7 @@ import json
 import os
 import signal
 from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import aiohttp
@@ -30,23 +31,26 @@ def alert(key: str, **labels: str) -> dict[str, object]:
     }
 
 
-async def flood(url: str, pid: int) -> set[str]:
-    """Keys of the alerts that were answered 2xx; the daemon is killed once half of them were."""
+KEYS = tuple(f"{number:016x}" for number in range(ALERTS))
+
+
+async def flood(url: str, keys: Sequence[str], until_taken: int, then: Callable[[], None]) -> set[str]:
+    """Keys of the alerts that were answered 202, where many send at once; `then` is done once so many were."""
     taken: set[str] = set()
-    waiting = iter(range(0, ALERTS, IN_EACH))
+    waiting = iter(range(0, len(keys), IN_EACH))
 
     async def send(session: aiohttp.ClientSession) -> None:
         for first in waiting:
-            keys = [f"{number:016x}" for number in range(first, first + IN_EACH)]
-            body = json.dumps({"alerts": [alert(key, stack=f"none-{key}") for key in keys]})
+            some = keys[first : first + IN_EACH]
+            body = json.dumps({"alerts": [alert(key, stack=f"none-{key}") for key in some]})
             try:
                 async with session.post(url, data=body) as answer:
                     if answer.status == 202:
-                        taken.update(keys)
+                        taken.update(some)
             except aiohttp.ClientError:
                 continue  # What was not answered may be there or not.
-            if len(taken) >= ALERTS // 2:
-                os.kill(pid, signal.SIGKILL)
+            if len(taken) >= until_taken:
+                then()
                 return
 
     async with aiohttp.ClientSession() as session:
@@ -58,23 +62,43 @@ async def flood(url: str, pid: int) -> set[str]:
 def test_what_was_taken_before_the_daemon_was_killed_is_kept_and_kept_once() -> None:
     with Hasty(config=CONFIG) as house:
         until(house.healthy, "all to be healthy")
-        url = f"http://127.0.0.1:{house.client.get('/v1/status')['port']}/v1/alarms/alertmanager"
-        taken = asyncio.run(flood(url, house.pid))
-        assert len(taken) >= ALERTS // 2
-
-        store = Sqlite(directory=house.folder / "state")
-        until(lambda: _free(store), "the state to be free")
-        kept = Counter(filed.alarm.key for filed in store.alarms(limit=2 * ALERTS))
-        store.close()
+        killed = house.pid
+        taken = asyncio.run(flood(door(house), KEYS, ALERTS // 2, lambda: os.kill(killed, signal.SIGKILL)))
+        assert ALERTS // 2 <= len(taken) < ALERTS, "it was killed too late to mean anything"
+        kept = stored(house)
         assert taken <= kept.keys(), "an alarm that was taken is lost"
         assert set(kept.values()) == {1}, "an alarm is kept twice"
 
         house.start()
+        rest = set(KEYS) - taken
+
+        def sent_again() -> bool:
+            """As their senders do, who were not answered."""
+            rest.difference_update(asyncio.run(flood(door(house), sorted(rest), len(rest), lambda: None)))
+            return not rest
+
+        until(sent_again, "all the others to be taken")
         settled = "the next daemon to think about those that this one did not"
         until(
             lambda: all(one["outcome"] for one in house.client.get("/v1/alarms", limit=1000)["alarms"]),
             settled,
         )
+        os.kill(house.pid, signal.SIGKILL)
+        assert stored(house) == dict.fromkeys(KEYS, 1)
+
+
+def door(house: Hasty) -> str:
+    return f"http://127.0.0.1:{house.client.get('/v1/status')['port']}/v1/alarms/alertmanager"
+
+
+def stored(house: Hasty) -> Counter[str]:
+    """How often each alarm is kept, once the daemon has let go of the state."""
+    store = Sqlite(directory=house.folder / "state")
+    until(lambda: _free(store), "the state to be free")
+    try:
+        return Counter(filed.alarm.key for filed in store.alarms(limit=2 * ALERTS))
+    finally:
+        store.close()
 
 
 def _free(store: Sqlite) -> bool:
@@ -92,7 +116,7 @@ def test_a_hundred_deliveries_of_one_alert_at_once_are_one_incident_and_one_heal
         until(
             lambda: all(one["status"].endswith("_COMPLETE") for one in house.resources().values()), "the shop"
         )
-        url = f"http://127.0.0.1:{house.client.get('/v1/status')['port']}/v1/alarms/alertmanager"
+        url = door(house)
         body = json.dumps({"alerts": [alert("one", stack="shop", resource="web")]})
 
         async def deliver() -> list[int]:
