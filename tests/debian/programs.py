@@ -128,7 +128,7 @@ class Program:
 
 class Prometheus(Program):
     package = "prometheus"
-    options = ("--storage.tsdb.path=data", "--web.enable-lifecycle")
+    options: ClassVar[tuple[str, ...]] = ("--storage.tsdb.path=data", "--web.enable-lifecycle")
 
     async def alerts(self) -> list[Document]:
         """The alerts that its rules hold now, pending ones too."""

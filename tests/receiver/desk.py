@@ -125,6 +125,7 @@ async def opened(
     most: int = servers.MOST_OPEN,
     store: Store | None = None,
     body_limit: int = BODY_LIMIT,
+    port: int = 0,
     **other: Any,
 ) -> AsyncIterator[Desk]:
     """`other` replaces fields of the intake. Source `alertmanager` wants the token, source `open` none."""
@@ -141,7 +142,7 @@ async def opened(
             telemetry=telemetry,
         )
         desk = Desk(runner, writer, telemetry, replace(intake, **other), unwell=unwell)
-        server = await servers.on_tcp(alarms.application(desk.intake, body_limit), "127.0.0.1", 0, idle, most)
+        server = await servers.on_tcp(alarms.application(desk.intake, body_limit), "127.0.0.1", port, idle, most)
         desk.port = server.port
         try:
             yield desk

@@ -17,7 +17,7 @@ from healer.pulling import Pulling, waker
 from healer.pulls.alertmanager import Alertmanager as Pull
 from healer.receiver.alarms import Source
 from tests.debian.programs import Alertmanager, Launcher, ungrouped
-from tests.receiver.desk import Desk, opened
+from tests.receiver.desk import Desk, opened, said
 
 pytestmark = [pytest.mark.slow, pytest.mark.debian("prometheus-alertmanager")]
 WITHIN_S = 40.0
@@ -144,6 +144,28 @@ async def test_what_fired_while_nobody_listened_comes_once_somebody_does(
         assert await desk.filed() == ()
         unwell.clear()
         [alarm] = await came(desk, ("db", AlarmStatus.FIRING))
+        assert alarm.selector.stack == "shop"
+
+
+async def test_what_fired_while_the_listener_was_gone_comes_once_it_is_back(
+    alertmanager: Launcher[Alertmanager], url: str
+) -> None:
+    async with opened(sources={"alertmanager": Source(Webhook())}) as gone:
+        port = gone.port
+    with pytest.raises(ConnectionRefusedError):
+        await said(port, b"")
+    sender = await alertmanager(ungrouped(f"http://127.0.0.1:{port}{url}"))
+    await sender.post(down("db"))
+    failed = 'alertmanager_notification_requests_failed_total{integration="webhook"'
+
+    async def refused() -> bool:
+        async with sender.session.get(f"{sender.url}/metrics") as answer:
+            lines = (await answer.text()).splitlines()
+        return any(line.startswith(failed) and not line.endswith(" 0") for line in lines)
+
+    await until(refused, "a try that nobody answered")
+    async with opened(sources={"alertmanager": Source(Webhook())}, port=port) as back:
+        [alarm] = await came(back, ("db", AlarmStatus.FIRING))
         assert alarm.selector.stack == "shop"
 
 
