@@ -142,7 +142,9 @@ async def opened(
             telemetry=telemetry,
         )
         desk = Desk(runner, writer, telemetry, replace(intake, **other), unwell=unwell)
-        server = await servers.on_tcp(alarms.application(desk.intake, body_limit), "127.0.0.1", port, idle, most)
+        server = await servers.on_tcp(
+            alarms.application(desk.intake, body_limit), "127.0.0.1", port, idle, most
+        )
         desk.port = server.port
         try:
             yield desk
