@@ -11,8 +11,8 @@ from healer.core.policy import Owned, Policy, Watch, owner
 
 Snapshots = Mapping[Root, Snapshot]
 
-ADDRESSES = ("address", "name", "hostname")
-"""Attributes by which a thing is reached."""
+_ADDRESSES = ("address", "name", "hostname")
+_FURTHER = "further_addresses"
 
 
 class By(StrEnum):
@@ -141,14 +141,21 @@ def _known(snapshot: Snapshot) -> Mapping[tuple[By, str], list[Resource]]:
     return known
 
 
+def addresses(attributes: Mapping[str, str]) -> Iterator[str]:
+    """All by which a thing is reached. `further_addresses` holds several, with blanks between them."""
+    for name in _ADDRESSES:
+        if address := attributes.get(name):
+            yield address
+    yield from attributes.get(_FURTHER, "").split()
+
+
 def _names(resource: Resource) -> Iterator[tuple[By, str]]:
     if resource.incarnation.physical_id:
         yield By.PHYSICAL_ID, resource.incarnation.physical_id
     yield By.NAME, resource.path
     yield By.NAME, resource.incarnation.name
-    for attribute in ADDRESSES:
-        if address := resource.attributes.get(attribute):
-            yield By.ADDRESS, address
+    for address in addresses(resource.attributes):
+        yield By.ADDRESS, address
     if host := resource.attributes.get("host"):
         yield By.HOST, host
 

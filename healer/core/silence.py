@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import assert_never
 
-from healer.core.inventory import ADDRESSES, Ambiguous, Found, Snapshots, resolve
+from healer.core.inventory import Ambiguous, Found, Snapshots, addresses, resolve
 from healer.core.model import NOTHING, Incarnation, Selector, Target
 
 
@@ -46,7 +46,7 @@ class Known:
             case Facet.HOST:
                 values = (self.attributes.get("host"),)
             case Facet.ADDRESS:
-                values = tuple(self.attributes.get(name) for name in ADDRESSES)
+                values = tuple(addresses(self.attributes))
             case _:
                 assert_never(facet)
         return tuple(value for value in values if value)

@@ -88,7 +88,10 @@ PLACED = shop(
     api=replace(
         tier("api", "api-1"), attributes={"address": "10.0.0.6", "name": "api.lan", "host": "compute-1"}
     ),
-    web=replace(tier("web", "web-1"), attributes={"address": "fd00::7", "host": "compute-2"}),
+    web=replace(
+        tier("web", "web-1"),
+        attributes={"address": "fd00::7", "host": "compute-2", "further_addresses": "10.0.0.7 10.1.0.7"},
+    ),
 )
 
 
@@ -102,6 +105,8 @@ PLACED = shop(
         ("api.lan:443", "api"),
         ("fd00::7", "web"),
         ("[fd00::7]:9100", "web"),
+        ("10.0.0.7", "web"),
+        ("10.1.0.7:9100", "web"),
     ],
 )
 def test_a_resource_is_found_by_where_it_is_reached(address: str, path: str) -> None:

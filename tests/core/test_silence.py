@@ -132,11 +132,23 @@ def test_the_surer_name_decides_as_it_does_for_an_alarm_that_is_sent() -> None:
 
 PLACES = shop(
     db=replace(tier("db", "db-1"), attributes={"address": "10.0.0.5", "host": "compute-1", "port": "80"}),
-    api=replace(tier("api", "api-1"), attributes={"address": "10.0.0.5", "hostname": "api"}),
+    api=replace(
+        tier("api", "api-1"),
+        attributes={"address": "10.0.0.5", "hostname": "api", "further_addresses": "fd00::5 10.1.0.5"},
+    ),
     twin=replace(tier("db", "db-2"), path="twin/db", attributes={"address": "fd00::5", "host": "compute-1"}),
 )
 PLACES = replace(PLACES, resources={one.path: one for one in PLACES.resources.values()})
-ADDRESSES = ["10.0.0.5", "10.0.0.5:80", "10.0.0.5:9100", "api:1", "[fd00::5]:9100", "fd00::5", "x:80"]
+ADDRESSES = [
+    "10.0.0.5",
+    "10.0.0.5:80",
+    "10.0.0.5:9100",
+    "api:1",
+    "[fd00::5]:9100",
+    "fd00::5",
+    "x:80",
+    "10.1.0.5:80",
+]
 
 
 @given(

@@ -17,7 +17,7 @@ from healer.core.step import Failure
 from healer.durations import PositiveDuration
 from healer.engines.heat.api import Api
 from healer.engines.heat.declared import Declaration, Declarations, together
-from healer.engines.heat.effects import ALWAYS_REPLACED, SERVER, placeholders
+from healer.engines.heat.effects import ALWAYS_REPLACED, SERVER, names, placeholders
 from healer.engines.heat.history import UNCHANGING, Turn, changed_to, operation, updates
 from healer.engines.heat.listing import Listed, Listing, StackName, instant, status
 from healer.plugins import Plugin
@@ -223,7 +223,7 @@ class Heat(Plugin):
             for path, listed in listing.resources.items()
             if listed.physical_id
         }
-        versions = {path: repr(listing.resources[path]) for path, names in wanted.items() if names}
+        versions = {path: repr(listing.resources[path]) for path, asked in wanted.items() if asked}
         kept = {
             path: known[path]
             for path, version in versions.items()
@@ -231,18 +231,19 @@ class Heat(Plugin):
         }
 
         async def ask(path: str) -> _Attributes:
-            listed, names = listing.resources[path], wanted[path]
+            listed, asked = listing.resources[path], wanted[path]
             try:
-                said = await self._api.attributes(listed.stack, listed.name, list(names.values()))
+                said = await self._api.attributes(listed.stack, listed.name, list(asked.values()))
             except CloudError as error:
                 if error.failure is not Failure.GONE:
                     raise
                 said = {}
             values = {
-                name: _text(said[key]) for name, key in names.items() if said.get(key) not in (None, "")
+                name: _text(said[key]) for name, key in asked.items() if said.get(key) not in (None, "")
             }
             # Half an answer is what it gives while it is not ready: it is asked again next time.
-            return versions[path] if len(values) == len(names) else "", values
+            version = versions[path] if len(values) == len(asked) else ""
+            return version, {**names(listed.type, said), **values}
 
         found = kept | await together(versions.keys() - kept.keys(), ask)
         self._attributes[listing.root.id] = found

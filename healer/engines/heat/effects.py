@@ -1,8 +1,8 @@
-"""What a new value of a property does to a resource: Heat's own schema, and what it does not say of servers."""
+"""What a new value of a property does, and where a resource is reached: Heat's schemas, and what is not in them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from healer.core.model import Effect
@@ -28,6 +28,10 @@ _ADDRESSES = {
 }
 
 
+_NAMES = {"name": "name", "hostname": "OS-EXT-SRV-ATTR:hostname"}
+"""Attribute of ours → key of Nova's. The second one is told to administrators alone."""
+
+
 def effect_of(schemas: Mapping[str, Schema | None]) -> EffectOf:
     """By type; None, or no entry, is a type that Heat tells nothing of: any change may replace it."""
 
@@ -50,3 +54,26 @@ def placeholders(kind: str, schema: Schema | None) -> Mapping[str, str]:
     known = (schema or {}).get("attributes", {})
     found = {name: name for name in ("address", "port") if name in known}
     return found | ({"address": _ADDRESSES[kind]} if kind in _ADDRESSES else {})
+
+
+def names(kind: str, said: Mapping[str, Any]) -> Mapping[str, str]:
+    """By what else a server is known. Heat puts Nova's own answer around whatever it was asked for.
+
+    Only what stays with the server, for it is not asked again: not a floating IP, nor the host on which it runs.
+    """
+    if kind != SERVER:
+        return {}
+    found = {name: text for name, key in _NAMES.items() if (text := said.get(key)) and isinstance(text, str)}
+    further = [address for address in _fixed(said.get("addresses")) if address != said.get(_ADDRESSES[kind])]
+    return found | ({"further_addresses": " ".join(dict.fromkeys(further))} if further else {})
+
+
+def _fixed(networks: Any) -> Iterator[str]:
+    """The addresses of its ports, by network; floating ones are listed among them."""
+    for ports in networks.values() if isinstance(networks, Mapping) else ():
+        for port in ports if isinstance(ports, list) else ():
+            if not isinstance(port, Mapping):
+                continue
+            address = port.get("addr") if port.get("OS-EXT-IPS:type", "fixed") == "fixed" else None
+            if isinstance(address, str):
+                yield address

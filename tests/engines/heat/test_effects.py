@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from healer.core.model import Effect
-from healer.engines.heat.effects import SERVER, effect_of, placeholders
+from healer.engines.heat.effects import SERVER, effect_of, names, placeholders
 
 SCHEMA = {"properties": {"soft": {"update_allowed": True}, "hard": {"update_allowed": False}}}
 SERVER_SCHEMA = {
@@ -73,3 +73,51 @@ def test_only_types_that_have_what_placeholders_need_are_asked(
 
 def test_a_type_that_heat_tells_nothing_of_has_no_placeholders() -> None:
     assert placeholders("Unavailable", None) == {}
+
+
+SHOWN: dict[str, Any] = {
+    "id": "b0f6c2a4",
+    "name": "shop-web-x5k3",
+    "first_address": "10.0.0.13",
+    "addresses": {
+        "inner": [
+            {"version": 4, "addr": "10.0.0.13", "OS-EXT-IPS:type": "fixed"},
+            {"version": 4, "addr": "203.0.113.9", "OS-EXT-IPS:type": "floating"},
+            {"version": 6, "addr": "fd00::13", "OS-EXT-IPS:type": "fixed"},
+        ],
+        "storage": [{"version": 4, "addr": "10.1.0.13", "OS-EXT-IPS:type": "fixed"}],
+    },
+}
+
+
+def test_a_server_is_known_by_its_name_and_by_each_address_of_its_own() -> None:
+    """A floating IP goes to another server, and what is known of this one would still name it."""
+    assert names(SERVER, SHOWN) == {"name": "shop-web-x5k3", "further_addresses": "fd00::13 10.1.0.13"}
+    administrators = SHOWN | {"OS-EXT-SRV-ATTR:hostname": "shop-web", "OS-EXT-SRV-ATTR:host": "compute-1"}
+    assert names(SERVER, administrators)["hostname"] == "shop-web"
+    assert "compute-1" not in names(SERVER, administrators).values()
+
+
+def test_a_server_that_is_told_as_heat_has_it_has_each_address_once() -> None:
+    """Where Nova does not answer as a whole, Heat lists its networks twice: by their names and by their ids."""
+    twice = {network: [{"addr": "10.1.0.13", "port": "p"}] for network in ("storage", "8d1c")}
+    assert names(SERVER, {"addresses": twice}) == {"further_addresses": "10.1.0.13"}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"name": None, "addresses": None},
+        {"name": "", "addresses": ""},
+        {"name": 7, "addresses": {"inner": {}, "outer": [None, {}, {"addr": 7}]}},
+        {"addresses": {"inner": [{"addr": "10.0.0.13"}]}, "first_address": "10.0.0.13"},
+    ],
+)
+def test_a_server_of_which_little_is_told_has_no_more_names(said: dict[str, Any]) -> None:
+    assert names(SERVER, said) == {}
+
+
+def test_nothing_but_a_server_is_known_by_its_name() -> None:
+    """A volume may be called as a server is."""
+    assert names("OS::Cinder::Volume", SHOWN) == {}
