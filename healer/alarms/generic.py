@@ -123,8 +123,12 @@ class Generic(Plugin):
     @model_validator(mode="before")
     @classmethod
     def _over_what_is_shipped(cls, data: Any) -> Any:
-        path = _shipped().get(str(data.get("mapping"))) if isinstance(data, dict) else None
-        return {**documents.read(path).data, **data} if path else data
+        if not isinstance(data, dict) or data.get("mapping") is None:
+            return data
+        path = _shipped().get(str(data["mapping"]))
+        # Of one that there is not only that is told, and not what is missing because of it.
+        said = documents.read(path).data if path else {"id": "@", "status": "@"}
+        return {**said, **data}
 
     @model_validator(mode="after")
     def _each_word_once(self) -> Generic:

@@ -50,6 +50,13 @@ def test_every_mapping_that_is_shipped_has_its_bodies() -> None:
         Generic.model_validate({"mapping": "icinga2"})
 
 
+@pytest.mark.parametrize("name", ["zabix", 7, ""])
+def test_a_mapping_that_there_is_not_is_one_mistake_and_not_three(name: Any) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Generic.model_validate({"mapping": name})
+    assert [mistake["loc"] for mistake in caught.value.errors()] == [("mapping",)]
+
+
 def test_a_problem_of_zabbix_is_read_whole() -> None:
     assert mapped("zabbix-problem") == Alarm(
         source="script",
@@ -475,9 +482,10 @@ def test_functions_that_take_as_many_as_one_likes_are_no_mistake() -> None:
 
 
 def test_without_a_mapping_an_id_and_a_status_must_be_said() -> None:
-    with pytest.raises(ValidationError) as caught:
-        Generic.model_validate({})
-    assert [mistake["loc"] for mistake in caught.value.errors()] == [("id",), ("status",)]
+    for options in ({}, {"mapping": None}):
+        with pytest.raises(ValidationError) as caught:
+            Generic.model_validate(options)
+        assert [mistake["loc"] for mistake in caught.value.errors()] == [("id",), ("status",)]
 
 
 @given(st.sampled_from(SHIPPED), mutated.trees(BODIES.values()) | mutated.texts(BODIES.values()))
