@@ -105,6 +105,24 @@ def test_what_means_nothing_that_is_looked_after_is_told_why(
     assert says in " ".join(out.split())
 
 
+@pytest.mark.parametrize(
+    ("labels", "says"),
+    [
+        ({"stack": "papers", "resource": "note"}, "nothing of 'papers' was created yet"),
+        ({"server_id": "b0f6c2a4"}, "nothing of 'papers' was created yet"),
+        ({"stack": "shop", "resource": "note"}, "there is no stack 'shop' here"),
+        ({"stack": "papers"}, "it names no resource"),
+    ],
+)
+def test_a_stack_that_no_daemon_has_created_yet_is_said_to_be(
+    types: Type, folder: Path, labels: dict[str, str], says: str
+) -> None:
+    (folder / "state").rename(folder / "elsewhere")
+    code, out, _ = tried(types, folder, body({"alertname": "Down", **labels}))
+    assert code == 1
+    assert says in " ".join(out.split())
+
+
 def test_what_cannot_be_read_of_it_is_told_and_the_rest_is_read(types: Type, folder: Path) -> None:
     code, out, _ = tried(types, folder, body({"stack": "papers", "resource": "note"}, status="odd"))
     assert code == 1
