@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from dataclasses import replace
@@ -198,6 +199,32 @@ async def test_a_stack_says_what_it_is(heat: Stacks, engine: Heat) -> None:
     assert snapshot.created_at is not None
     assert abs((snapshot.taken_at - snapshot.created_at).total_seconds()) < 60
     assert snapshot.updated_at is None
+
+
+async def test_a_server_is_known_by_its_name_and_all_addresses_of_its_own(
+    proxy: tuple[Proxy, Heat], heat: Stacks
+) -> None:
+    """There is no Nova: a template stands in for the type, and gives as outputs what Nova tells."""
+    between, engine = proxy
+    ports = [{"addr": address} for address in ("10.0.0.13", "fd00::13")]
+    told = dict.fromkeys(("networks", "instance_name", "accessIPv4", "accessIPv6", "console_urls"), "-")
+    told |= dict.fromkeys(("tags", "os_collect_config"), "-")
+    told |= {"name": "shop-web-x5k3", "first_address": "10.0.0.13", "addresses": {"inner": ports}}
+    server = template(disk=file()) | {
+        "parameters": {"flavor": {"type": "string"}},
+        "outputs": {name: {"value": value} for name, value in told.items()},
+    }
+    stack = await heat.create(
+        "served",
+        template(web={"type": "OS::Nova::Server", "properties": {"flavor": "small"}}),
+        files={"server.yaml": json.dumps(server)},
+        environment={"resource_registry": {"OS::Nova::Server": "server.yaml"}},
+    )
+    known = {"address": "10.0.0.13", "name": "shop-web-x5k3", "further_addresses": "fd00::13"}
+    assert (await engine.snapshot(root_of(stack))).resources["web"].attributes == known
+    between.asked.clear()
+    assert (await engine.snapshot(root_of(stack))).resources["web"].attributes == known
+    assert not [asked for asked in between.asked if "with_attr" in asked], "it is asked again and again"
 
 
 async def test_a_reading_of_what_has_not_changed_takes_four_requests(
