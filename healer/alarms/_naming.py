@@ -30,7 +30,7 @@ class Naming(BaseModel):
     address: LabelNames = ("address", "ip", "hostname", "instance")
     """`host:port`, an IP address or a host name. Prometheus gives every alert about a target its `instance`."""
     host: LabelNames = ("hypervisor", "compute_host")
-    """A compute host: everything that runs on it is meant."""
+    """A compute host: everything that runs on it is meant, where an engine tells that; none does yet."""
     severity: LabelNames = ("severity", "priority")
 
     def selector(self, labels: Mapping[str, str]) -> Selector:

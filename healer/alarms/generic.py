@@ -102,7 +102,7 @@ class Generic(Plugin):
     physical_id: Expression | None = None
     address: Expression | None = None
     host: Expression | None = None
-    """A compute host: everything that runs on it is meant."""
+    """A compute host: everything that runs on it is meant, where an engine tells that; none does yet."""
     naming: Naming = Naming()
     """Which labels name the resource, where no expression does."""
     firing: Words = _loose.FIRING

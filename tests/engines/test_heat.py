@@ -207,7 +207,9 @@ async def test_a_server_is_known_by_its_name_and_all_addresses_of_its_own(
     """There is no Nova: a template stands in for the type, and gives as outputs what Nova tells."""
     between, engine = proxy
     ports = [{"addr": address} for address in ("10.0.0.13", "fd00::13")]
-    told = dict.fromkeys(("networks", "instance_name", "accessIPv4", "accessIPv6", "console_urls"), "-")
+    told: dict[str, Any] = dict.fromkeys(
+        ("networks", "instance_name", "accessIPv4", "accessIPv6", "console_urls"), "-"
+    )
     told |= dict.fromkeys(("tags", "os_collect_config"), "-")
     told |= {"name": "shop-web-x5k3", "first_address": "10.0.0.13", "addresses": {"inner": ports}}
     server = template(disk=file()) | {
