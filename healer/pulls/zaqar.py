@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+import math
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Field, PrivateAttr, model_validator
 
@@ -21,7 +22,7 @@ from healer.alarms import _bodies
 from healer.alarms._naming import Naming
 from healer.alarms.zaqar import Zaqar as Source
 from healer.clouds.openstack import OpenStack, objection
-from healer.core.model import Alarm
+from healer.core.model import Alarm, Selector
 from healer.core.step import Failure
 from healer.durations import PositiveDuration, spelled
 from healer.plugins import Plugin
@@ -33,7 +34,12 @@ from healer.pulls._zaqar import AT_ONCE, Call, Message
 MOST_CLAIMS = 25
 """In one reading; what is in the queue after that waits for the next."""
 MOST_REMEMBERED = 10_000
-"""Ids of messages that are stored and could not be deleted: read again, they are no news."""
+"""Ids of messages that are stored and could not be deleted: read again, they are no news. And of alarms, their last
+word."""
+
+_APART = timedelta(microseconds=100)
+"""Between messages that were posted in one second; an Aodh alarm's members are apart by less."""
+_MINUTE_S = 60.0
 
 _CLAIM_HAS_ENDED = frozenset({Failure.GONE, Failure.REJECTED})
 
@@ -48,9 +54,21 @@ def _allowed(duration: timedelta) -> timedelta:
     return duration
 
 
+_About = tuple[str, Selector]
+"""An alarm's key, and what it means: an alarm of events has one key for all of them."""
+_Key = TypeVar("_Key")
+_Word = TypeVar("_Word")
 _Claim = Annotated[PositiveDuration, AfterValidator(_allowed)]
 _Name = Annotated[str, Field(pattern=r"^[\w.-]{1,64}$")]
-_About = Literal["cloud", "stack", "resource", "physical_id", "address", "host"]
+_Says = Literal["cloud", "stack", "resource", "physical_id", "address", "host"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    message: Message
+    posted_at: datetime
+    second: float | None
+    """The one in which it was posted by Zaqar's clock, where it says so."""
 
 
 class Zaqar(Plugin):
@@ -72,7 +90,7 @@ class Zaqar(Plugin):
     """With `url`: the id of the project that has the queue."""
     labels: Naming = Naming()
     """Which labels of a message name the resource: as in the source beside it."""
-    about: Mapping[_About, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
+    about: Mapping[_Says, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
     """What every message of the queue is about, as the URL of a subscription would say it."""
     claim: _Claim = timedelta(minutes=1)
     """How long a message that was taken is nobody else's; what a healer that died had taken is read again then."""
@@ -86,9 +104,15 @@ class Zaqar(Plugin):
     _session: OpenStack | None = PrivateAttr(default=None)
     _there: bool = PrivateAttr(default=False)
     """Whether the queue was seen."""
-    _taken: dict[str, Message] = PrivateAttr(default_factory=dict)
-    """By its id, what the last reading is to delete once it is stored, with the claim that holds: on Redis, Zaqar lets
-    go of messages that are claimed when an older one that was delayed may be claimed too."""
+    _taken: dict[str, _Taken] = PrivateAttr(default_factory=dict)
+    """By its id, in the order of the queue, what is to be stored, and deleted then with the claim that holds: on Redis,
+    Zaqar lets go of messages that are claimed when an older one that was delayed may be claimed too."""
+    _last: datetime | None = PrivateAttr(default=None)
+    """When the last message that was read had been posted."""
+    _given: dict[_About, float] = PrivateAttr(default_factory=dict)
+    """In which second, by Zaqar's clock, the last word on each alarm of this reading was posted."""
+    _latest: dict[_About, float] = PrivateAttr(default_factory=dict)
+    """The same, of what is stored."""
     _stored: dict[str, None] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
@@ -110,14 +134,14 @@ class Zaqar(Plugin):
         return {"cloud": found} if found else {}
 
     async def pull(self, source: str, now: datetime) -> Batch:
-        self._taken = {}  # what was not stored comes back when its claim ends
+        """What was taken and not stored is given once more, before what came after it."""
         async with self._calling() as call:
             await _zaqar.must_be_readable(call, self.queue)
-            await self._take(call)
+            await self._take(call, now)
             if not self._taken and not self._there:
                 await _zaqar.must_be_there(call, self.queue)
             self._there = True
-        news = [message for message in self._taken.values() if message.id not in self._stored]
+        news = [taken for one, taken in self._taken.items() if one not in self._stored]
         return await asyncio.to_thread(self._batch, news, source, now)
 
     async def stored(self) -> None:
@@ -125,12 +149,12 @@ class Zaqar(Plugin):
         taken, self._taken = self._taken, {}
         if not taken:
             return
-        self._stored |= dict.fromkeys(taken)
-        while len(self._stored) > MOST_REMEMBERED:
-            del self._stored[next(iter(self._stored))]
+        _remember(self._stored, dict.fromkeys(taken))
+        _remember(self._latest, self._given)
         refused: EngineError | None = None
         async with self._calling() as call:
-            for message in taken.values():
+            # The latest first: what is left when healer dies is dated as it was, by what stands before it.
+            for message in reversed([one.message for one in taken.values()]):
                 try:
                     await _zaqar.delete(call, self.queue, message)
                 except EngineError as error:
@@ -147,18 +171,43 @@ class Zaqar(Plugin):
         if self._session is not None:
             await self._session.close()
 
-    async def _take(self, call: Call) -> None:
+    async def _take(self, call: Call, now: datetime) -> None:
         """Until the queue is empty. Where that takes longer than the first claim holds, it is no news the next time."""
         for _ in range(MOST_CLAIMS):
+            if len(self._taken) >= MOST_CLAIMS * AT_ONCE:
+                return  # none of it can be stored
             try:
                 found = await _zaqar.claim(call, self.queue, self.claim, self.grace, self.at_once)
             except EngineError:
                 if not self._taken:
                     raise
                 return  # what was taken is not to wait for the rest; if that lasts, the next reading says it
-            self._taken |= {message.id: message for message in found}
+            if found:
+                self._keep(found, await _zaqar.posted(call, self.queue, found), now)
             if len(found) < self.at_once:
                 return
+
+    def _keep(self, found: Sequence[Message], posted: Mapping[str, float], now: datetime) -> None:
+        """What is claimed anew stays where it was."""
+        for message in found:
+            if known := self._taken.get(message.id):
+                self._taken[message.id] = replace(known, message=message)
+                continue
+            second, by_age = posted.get(message.id), now.timestamp() - message.age
+            at = self._dated(by_age if second is None else second, by_age)
+            self._taken[message.id] = _Taken(message, at, second)
+
+    def _dated(self, posted: float, by_age: float) -> datetime:
+        """The same each time that a message is read, and later than what stands before it in the queue.
+
+        `by_age` is by the clock of healer: where Zaqar's is wrong, it is set right by whole minutes.
+        """
+        at_s = math.floor(posted + _MINUTE_S * round((by_age - posted) / _MINUTE_S))
+        at = datetime.fromtimestamp(at_s, UTC)
+        if self._last is not None and self._last.replace(microsecond=0) == at:
+            at = self._last + _APART
+        self._last = at
+        return at
 
     @asynccontextmanager
     async def _calling(self) -> AsyncIterator[Call]:
@@ -168,25 +217,32 @@ class Zaqar(Plugin):
         async with asking(self.timeout, _zaqar.HEADERS | {"X-Project-ID": self.project or ""}) as peer:
             yield _zaqar.at_url(peer, self.url or "")
 
-    def _batch(self, messages: Iterable[Message], source: str, now: datetime) -> Batch:
+    def _batch(self, messages: Iterable[_Taken], source: str, now: datetime) -> Batch:
         alarms: list[Alarm] = []
         rejected: list[Rejected] = []
-        for index, message in enumerate(messages):
+        given: dict[_About, float] = {}
+        for index, taken in enumerate(messages):
             try:
-                batch = self._read(message, source, now)
+                batch = self._read(taken, source)
             except (AlarmError, *_bodies.UNREADABLE) as error:
                 rejected.append(Rejected(index, _bodies.reason(error)))
-            else:
-                alarms += _received(batch.alarms, now)
-                rejected += [replace(one, index=index) for one in batch.rejected]
+                continue
+            rejected += [replace(one, index=index) for one in batch.rejected]
+            for alarm in _received(batch.alarms, now):
+                if taken.second is not None:
+                    about = (alarm.key, alarm.selector)
+                    if taken.second < self._latest.get(about, taken.second):
+                        continue  # who had claimed it has died, or it was delayed, and a later word is stored
+                    given[about] = taken.second
+                alarms.append(alarm)
+        self._given = given
         return Batch(tuple(alarms), tuple(rejected))
 
-    def _read(self, message: Message, source: str, now: datetime) -> Batch:
+    def _read(self, taken: _Taken, source: str) -> Batch:
         """As the source reads what a subscription sends of it, at the time when it was posted."""
-        body = f'{{"Message_Type": "Notification", "body": {json.dumps(message.body)}}}'.encode()
-        posted_at = now - timedelta(seconds=message.age)
+        body = f'{{"Message_Type": "Notification", "body": {json.dumps(taken.message.body)}}}'.encode()
         about = {str(name): said for name, said in self.about.items()}
-        return Source(labels=self.labels).parse(Delivery(source, body, posted_at, query=about))
+        return Source(labels=self.labels).parse(Delivery(source, body, taken.posted_at, query=about))
 
 
 def _received(alarms: Iterable[Alarm], now: datetime) -> Iterator[Alarm]:
@@ -194,3 +250,12 @@ def _received(alarms: Iterable[Alarm], now: datetime) -> Iterator[Alarm]:
     for alarm in alarms:
         if alarm.expires_at is None or alarm.expires_at > now:
             yield replace(alarm, received_at=now)
+
+
+def _remember(known: dict[_Key, _Word], more: Mapping[_Key, _Word]) -> None:
+    """The last MOST_REMEMBERED of them."""
+    for one, word in more.items():
+        known.pop(one, None)
+        known[one] = word
+    while len(known) > MOST_REMEMBERED:
+        del known[next(iter(known))]

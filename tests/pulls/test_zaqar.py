@@ -46,6 +46,10 @@ class Peer:
     endpoint: str = ""
     """What comes after its URL in the catalog."""
     age: float = 0
+    clock: float = 0
+    """Seconds since 1970, with which it tells of some messages when they were posted."""
+    posted: dict[str, int] = field(default_factory=dict)
+    """By id, when those were."""
     url: str = ""
 
     def next(self, method: str, end: str, *statuses: int, body: Any = None) -> None:
@@ -77,26 +81,35 @@ class Peer:
             case "GET", ["queues", _]:
                 return web.json_response({"_enable_encrypt_messages": False} | self.metadata)
             case "POST", ["queues", name, "claims"]:
-                path = f"/v2/queues/{name}/messages"
-                found = [
-                    {
-                        "id": one,
-                        "href": f"{path}/{one}?claim_id=c1",
-                        "ttl": 300,
-                        "age": self.age,
-                        "body": body,
-                    }
-                    for one, body in list(self.messages.items())[: int(request.query["limit"])]
-                ]
-                return (
-                    web.json_response({"messages": found}, status=201) if found else web.Response(status=204)
-                )
+                found = self.shown(name, list(self.messages)[: int(request.query["limit"])])
+                return web.json_response(found, status=201) if found["messages"] else web.Response(status=204)
+            case "GET", ["queues", name, "messages"]:
+                return web.json_response(self.shown(name, request.query.getall("ids")))
+            case "GET", ["queues", name, "stats"] if oldest := next(iter(self.posted), ""):
+                created = datetime.fromtimestamp(self.posted[oldest], UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+                edge = {"age": 0, "created": created, "href": f"/v2/queues/{name}/messages/{oldest}"}
+                counts = {"claimed": 0, "free": 1, "total": 1}
+                return web.json_response({"messages": counts | {"newest": edge, "oldest": edge}})
             case "DELETE", ["queues", _, "messages", one]:
                 assert request.query["claim_id"] == "c1"
                 self.messages.pop(one, None)
                 return web.Response(status=204)
             case _:
                 return web.Response(status=404)
+
+    def shown(self, name: str, ids: list[str]) -> dict[str, list[Any]]:
+        return {
+            "messages": [
+                {
+                    "id": one,
+                    "href": f"/v2/queues/{name}/messages/{one}?claim_id=c1",
+                    "ttl": 300,
+                    "age": int(self.clock) - self.posted[one] if one in self.posted else self.age,
+                    "body": self.messages.get(one),
+                }
+                for one in ids
+            ]
+        }
 
     async def log_in(self, request: web.Request) -> web.Response:
         if request.method == "GET":
@@ -223,6 +236,115 @@ async def test_what_was_not_stored_is_read_again(peer: Peer) -> None:
     assert not peer.messages
 
 
+def over(one: Mapping[str, Any]) -> dict[str, Any]:
+    return {**one, "status": "resolved"}
+
+
+def told(batch: Batch) -> list[tuple[str, AlarmStatus]]:
+    return [(alarm.key, alarm.status) for alarm in batch.alarms]
+
+
+async def test_what_was_not_stored_goes_before_what_came_after_it(peer: Peer) -> None:
+    """It is claimed still, so that Zaqar does not give it again."""
+    pull = at(peer)
+    peer.messages = {"m1": DISK}
+    await pull.pull("zaqar", NOW)
+    peer.messages = {"m2": over(DISK)}
+    batch = await pull.pull("zaqar", NOW)
+    assert told(batch) == [("disk", AlarmStatus.FIRING), ("disk", AlarmStatus.CLEARED)]
+    peer.messages |= {"m1": DISK}  # its claim has ended
+    again = await pull.pull("zaqar", NOW + timedelta(minutes=1))
+    assert [alarm.identity for alarm in again.alarms] == [alarm.identity for alarm in batch.alarms]
+    await pull.stored()
+    assert not peer.messages
+    assert await pull.pull("zaqar", NOW) == Batch(())
+
+
+async def test_no_more_is_taken_while_none_of_it_can_be_stored(
+    peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("healer.pulls.zaqar.MOST_CLAIMS", 1)
+    pull = at(peer)
+    peer.messages = {f"m{number:02}": {"id": f"{number}"} for number in range(20)}
+    await pull.pull("zaqar", NOW)
+    peer.messages = {"n": {"id": "later"}}
+    assert len(keys(await pull.pull("zaqar", NOW))) == 20
+    await pull.stored()
+    assert keys(await pull.pull("zaqar", NOW)) == ["later"]
+
+
+async def test_an_older_word_on_an_alarm_is_no_news_once_a_later_one_is_stored(peer: Peer) -> None:
+    """Somebody died who had claimed it."""
+    made = int(NOW.timestamp()) - 30
+    peer.clock, peer.posted = NOW.timestamp(), {"m0": made, "m1": made + 5, "m2": made, "m3": made + 5}
+    peer.messages = {"m1": over(DISK)}
+    pull = at(peer)
+    assert told(await pull.pull("zaqar", NOW)) == [("disk", AlarmStatus.CLEARED)]
+    await pull.stored()
+    peer.messages = {"m0": DISK, "m2": DISK | {"resource": "web"}, "m3": DISK}
+    batch = await pull.pull("zaqar", NOW)
+    assert [(alarm.selector.resource, alarm.started_at.second) for alarm in batch.alarms] == [
+        ("web", 30),
+        ("db", 35),
+    ]
+    await pull.stored()
+    assert not peer.messages
+
+
+@pytest.mark.parametrize("others", [{}, {"theirs": 7}])
+async def test_a_message_is_the_same_whenever_it_is_read(peer: Peer, others: dict[str, int]) -> None:
+    """Its age is of whole seconds, and healer was killed before it could delete it."""
+    made = int(NOW.timestamp()) - 30
+    peer.messages = {"m1": DISK, "m2": over(DISK), "m3": DISK}
+    peer.posted = {one: made - earlier for one, earlier in {**others, "m1": 0, "m2": 0, "m3": 0}.items()}
+    read = set()
+    for later in (0.0, 0.4, 0.99, 1.3, 61.7):
+        peer.clock = NOW.timestamp() + later
+        for behind in (-0.9, 0.0, 0.9):  # the clock of healer, and the time until Zaqar hears of it
+            now = NOW + timedelta(seconds=later + behind)
+            batch = await at(peer).pull("zaqar", now)
+            read.add(tuple(alarm.identity for alarm in batch.alarms))
+    (identities,) = read
+    assert len(set(identities)) == 3
+    assert f"{NOW - timedelta(seconds=30):%H:%M:%S}" in identities[0]
+
+
+async def test_what_is_in_the_queue_before_it_is_deleted_after_it(peer: Peer) -> None:
+    """Or what is left of one second when healer dies would be dated anew."""
+    peer.messages = {"m1": DISK, "m2": over(DISK)}
+    pull = at(peer)
+    await pull.pull("zaqar", NOW)
+    peer.asked.clear()
+    await pull.stored()
+    assert [call.partition("?")[0].rpartition("/")[2] for call in peer.asked] == ["m2", "m1"]
+
+
+async def test_a_message_on_mongodb_was_made_when_its_id_says(peer: Peer) -> None:
+    made = NOW - timedelta(seconds=30)
+    peer.messages = {f"{int(made.timestamp()):08x}9a1b2c3d4e5f6071": DISK}
+    for age, now in ((30, NOW), (29, NOW), (31, NOW + timedelta(milliseconds=900))):
+        peer.age = age
+        (alarm,) = (await at(peer).pull("zaqar", now)).alarms
+        assert alarm.started_at == made
+    assert not [call for call in peer.asked if "stats" in call]
+
+
+async def test_a_clock_of_zaqar_s_that_is_minutes_wrong_makes_no_alarm_older(peer: Peer) -> None:
+    peer.messages = {"m1": DISK}
+    peer.clock, peer.posted = NOW.timestamp() - 602, {"m1": int(NOW.timestamp()) - 602 - 30}
+    (alarm,) = (await at(peer).pull("zaqar", NOW)).alarms
+    assert alarm.started_at == NOW - timedelta(seconds=32)
+
+
+@pytest.mark.parametrize("age", [90, 90.4])
+async def test_where_zaqar_tells_of_no_time_it_is_as_old_as_it_says(peer: Peer, age: float) -> None:
+    """Who may not ask for it is answered 403; on Swift, a message is as old as its last claim."""
+    peer.messages, peer.age = {"m1": DISK}, age
+    peer.next("GET", "/stats", 403)
+    (alarm,) = (await at(peer).pull("zaqar", NOW)).alarms
+    assert alarm.started_at == NOW - timedelta(seconds=-(-age // 1))
+
+
 async def test_what_is_stored_and_cannot_be_deleted_is_deleted_when_it_comes_back(peer: Peer) -> None:
     peer.messages = {"m1": DISK, "m2": {"id": "b"}, "m3": {"id": "c"}}
     pull = at(peer)
@@ -231,7 +353,7 @@ async def test_what_is_stored_and_cannot_be_deleted_is_deleted_when_it_comes_bac
     with pytest.raises(EngineError) as raised:
         await pull.stored()
     assert raised.value.failure is Failure.UNREACHABLE
-    assert peer.messages.keys() == {"m2", "m3"}
+    assert peer.messages.keys() == {"m1", "m2"}
     peer.messages["m4"] = {"id": "new"}
     assert keys(await pull.pull("zaqar", NOW)) == ["new"]
     await pull.stored()
