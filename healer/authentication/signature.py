@@ -1,8 +1,8 @@
 """A signature of the body, HMAC-SHA256 in hexadecimal digits: the secret itself never travels.
 
-Grafana signs so, GitHub and PagerDuty with a word before the digits. Without a time in it (`timestamp_header`) a request
-that somebody has overheard can be sent again for ever. An alarm that is known is not taken for another, but one that is
-long over counts again for whoever says it again, as a sender may that was cut off.
+Grafana signs so, GitHub and PagerDuty with a word before the digits. Without a time in it (`timestamp_header`) a
+request that somebody has overheard can be sent again for ever. An alarm that is known is not taken for another, but one
+that is long over counts again for whoever says it again, as a sender may that was cut off.
 """
 
 from __future__ import annotations

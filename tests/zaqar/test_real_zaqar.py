@@ -163,6 +163,44 @@ async def test_what_a_healer_took_that_was_killed_comes_back_when_the_claim_ends
     assert await zaqar.held("killed") == (0, 0)
 
 
+async def test_a_message_is_the_same_alarm_when_it_is_read_again(zaqar: RealZaqar) -> None:
+    """By healers that die before they delete it, with the oldest of the queue and with it claimed by somebody else."""
+    await zaqar.post("same", *({"id": "disk", "status": ("firing", "ok")[n % 2]} for n in range(22)))
+    await asyncio.sleep(1.1)  # the ages that Zaqar tells are of whole seconds
+    await zaqar.post("same", PLAIN)
+    ahead = timedelta(0)
+
+    async def read() -> list[str]:
+        """As long after the last time as a claim holds."""
+        nonlocal ahead
+        batch = await reader(zaqar, "same").pull("zaqar", NOW() + ahead)
+        await zaqar.later(61)
+        ahead += timedelta(seconds=61)
+        await asyncio.sleep(0.37)
+        return [alarm.identity for alarm in batch.alarms]
+
+    first = await read()
+    assert len(set(first)) == 23
+    for _ in range(3):
+        assert await read() == first
+        await zaqar.call("POST", "/v2/queues/same/claims?limit=20", {"ttl": 60, "grace": 3600})
+        assert (await read())[-1] == first[-1]
+
+
+async def test_what_could_not_be_stored_goes_before_what_ends_it(zaqar: RealZaqar) -> None:
+    await zaqar.post("refused", PLAIN)
+    pull = reader(zaqar, "refused")
+    await pull.pull("zaqar", NOW())
+    await zaqar.post("refused", PLAIN | {"status": "ok"})
+    for _ in range(2):  # in the second, its claim has ended
+        found = (await pull.pull("zaqar", NOW())).alarms
+        assert [alarm.status for alarm in found] == [AlarmStatus.FIRING, AlarmStatus.CLEARED]
+        await zaqar.later(61)
+    await pull.pull("zaqar", NOW())
+    await pull.stored()
+    assert await zaqar.held("refused") == (0, 0)
+
+
 async def test_what_was_stored_after_its_claim_had_ended_is_no_news_when_it_comes_back(
     zaqar: RealZaqar,
 ) -> None:
