@@ -3,11 +3,15 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import pytest
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from healer.telemetry.phases import Phase
 from tests.dashboards.expressions import faults, filled, known
@@ -67,6 +71,28 @@ def test_it_has_the_shape_that_grafana_imports() -> None:
         assert len(set(refs)) == len(refs)
         for one in (panel, *panel["targets"]):
             assert one["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+
+
+def test_grafana_s_own_model_reads_all_of_it() -> None:
+    """What it does not know it leaves out, so that a misspelt option does not come back."""
+    register_default_plugins()
+    read = json.loads(JSONEncoder().encode(Dashboard.from_json(BOARD)))
+    assert list(lost(BOARD, read)) == []
+    misspelt = BOARD | {"panels": [PANELS[0] | {"titel": "a word"}], "refresch": "30s"}
+    read = json.loads(JSONEncoder().encode(Dashboard.from_json(misspelt)))
+    assert list(lost(misspelt, read)) == ["panels.0.titel", "refresch"]
+
+
+def lost(written: Any, read: Any, at: str = "") -> Iterator[str]:
+    """Where what was read is not what was written; defaults may have come to it."""
+    if isinstance(written, dict) and isinstance(read, dict):
+        for key, inner in written.items():
+            yield from lost(inner, read.get(key, ...), f"{at}.{key}")
+    elif isinstance(written, list) and isinstance(read, list) and len(written) == len(read):
+        for number, (one, other) in enumerate(zip(written, read, strict=True)):
+            yield from lost(one, other, f"{at}.{number}")
+    elif written != read:
+        yield at[1:]
 
 
 def test_no_panel_lies_over_another_or_outside() -> None:
