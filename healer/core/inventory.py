@@ -64,7 +64,13 @@ def resolve(snapshots: Snapshots, selector: Selector, replaced: Mapping[str, Tar
     said = _said(selector)
     if not said:
         return Unmatched(_NAMELESS)
-    within = [snapshot for snapshot in snapshots.values() if _may_hold(snapshot, selector)]
+    cloud, stack = selector.cloud, selector.stack
+    within = [
+        one
+        for one in snapshots.values()
+        if (stack is None or stack in (one.root.name, one.root.id))
+        and (cloud is None or cloud == one.root.cloud)
+    ]
     for by, name in said:
         found = tuple(
             Target(snapshot.root, resource.path)
@@ -94,13 +100,6 @@ def _said(selector: Selector) -> list[tuple[By, str]]:
         (By.HOST, selector.host),
     )
     return [(by, name) for by, name in names if name is not None]
-
-
-def _may_hold(snapshot: Snapshot, selector: Selector) -> bool:
-    root = snapshot.root
-    return (selector.cloud is None or selector.cloud == root.cloud) and (
-        selector.stack is None or selector.stack in {root.name, root.id}
-    )
 
 
 def _unless_contradicted(
