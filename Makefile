@@ -24,7 +24,7 @@ test: .venv/.dev ## install all that the tests need, and run them all
 	@$(MAKE) --no-print-directory lint core
 	@# Where packages could be installed they have been, and then a test that lacks one has failed, not skipped.
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then export HEALER_REQUIRE_DEBIAN=1; fi; \
-	  $(RUN) -m pytest
+	  HEALER_REQUIRE_HEAT=1 $(RUN) -m pytest
 
 lint: .venv/.dev ## ruff, mypy --strict and the import contracts
 	$(RUN) -m ruff check

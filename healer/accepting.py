@@ -54,7 +54,7 @@ class Accepting:
         self._at_work = False
 
     async def accept(self, alarms: tuple[Alarm, ...]) -> New:
-        """Keep them, then let the kernel think about those that are new.
+        """Keep them, then let the kernel think about them: about those that are new, and those that came once more.
 
         Raises StoreError where they are not kept: the store failed, or too many are waiting; they can be sent again.
         Whoever is cancelled here must expect that they are kept all the same.

@@ -121,7 +121,7 @@ class Runner:
         return await stored
 
     async def accept(self, alarms: tuple[Alarm, ...]) -> tuple[bool, ...]:
-        """Store alarms, then think about the new ones. For each: was it new? StoreError if they are not stored."""
+        """Store alarms, then think about them. For each: was it new? StoreError if they are not stored."""
         if self.unstored is not None:
             raise StoreError(self.unstored)
         try:

@@ -16,6 +16,7 @@ import pytest
 from healer.engines.local import machine
 from tests.heat import install
 from tests.heat.stacks import Stacks
+from tests.rigs import environment
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -138,11 +139,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def real_heat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealHeat]:
     """A Heat that runs, one for the session. A test that kills it starts it again."""
-    if not install.installed(install.venv_directory()):
-        missing = "the real Heat is not installed; this installs it: python3 tests/heat/install.py"
-        if os.environ.get("HEALER_REQUIRE_HEAT") == "1":
-            raise RuntimeError(missing)
-        pytest.skip(missing)
+    environment()
     heat = RealHeat(tmp_path_factory.mktemp("heat"))
     try:
         heat.start()

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, quote
 
 from yarl import URL
 
+from healer.alarms._loose import SCOPE
 from healer.authentication.bearer import Bearer
 from healer.authentication.signed_url import SignedUrl
 from healer.clock import BootClock
@@ -24,14 +25,11 @@ from healer.core.model import Alarm
 from healer.core.policy import Contested, Owned
 from healer.documents import did_you_mean
 from healer.paper import say
-from healer.ports import ConfigError, Delivery, StoreError
-from healer.receiver.alarms import PREFIX
+from healer.ports import ALARMS_PATH, ConfigError, Delivery, StoreError
 from healer.rehearsal import Meant, rehearse
 
 TIMEOUT_S = 30
 
-SCOPE = ("cloud", "stack", "resource", "physical_id", "address", "host")
-"""What the address that a sender posts to may say of the resource that is meant."""
 _SCHEMES = ("http", "https", "trust+http", "trust+https")
 """The last two are Aodh's own words for: with a token."""
 
@@ -55,7 +53,7 @@ def test(options: argparse.Namespace) -> int:
         received_at=BootClock().now(),
         headers=_headers(options.header),
         query=dict(parse_qsl(options.query)),
-        path=PREFIX + name,
+        path=ALARMS_PATH + name,
     )
     try:
         found = rehearse(config, receiver, delivery)
@@ -96,7 +94,7 @@ def send(options: argparse.Namespace) -> int:
     name, receiver = _receiver(config, options.source)
     listen = config.settings.listen
     headers = {"Content-Type": "application/json", **_shown(receiver), **_headers(options.header)}
-    path = _signed(receiver, PREFIX + quote(name) + (f"?{options.query}" if options.query else ""))
+    path = _signed(receiver, ALARMS_PATH + quote(name) + (f"?{options.query}" if options.query else ""))
     connection = http.client.HTTPConnection(listen.address, options.port or listen.port, timeout=TIMEOUT_S)
     try:
         connection.request("POST", path, _body(options.file), headers)
@@ -134,7 +132,7 @@ def sign(options: argparse.Namespace) -> int:
     scope = {one: value for one in SCOPE if (value := getattr(options, one))}
     if "resource" in scope and "stack" not in scope:
         raise ConfigError("--resource needs --stack: a name is one only within its stack")
-    url = _base(options.url, config).with_path(PREFIX + name).with_query(scope)
+    url = _base(options.url, config).with_path(ALARMS_PATH + name).with_query(scope)
     expires_at = BootClock().now() + options.until if options.until else None
     signed = way.sign(str(url), expires_at)
     if options.json:

@@ -122,6 +122,10 @@ class Silences:
         object.__setattr__(self, "_by_matchers", tuple(by_matchers))
         object.__setattr__(self, "_by_name", by_name)
 
+    def lasting(self, now: datetime) -> tuple[Silence, ...]:
+        """What holds now, each once, however many alarms it withholds."""
+        return tuple({one.id: one for one in self.of_all if one.lasts(now)}.values())
+
     def on(self, known: Known, snapshots: Snapshots, now: datetime) -> Silence | None:
         """One that lasts, of several the one that lasts longest. What may be meant by an alarm is."""
         found = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from healer.ports.alarms import (
+    ALARMS_PATH,
     AlarmSource,
     Answer,
     Answering,
@@ -31,6 +32,7 @@ from healer.ports.plugins import Action, Checkable, Message, Notifier, Probe, Si
 from healer.ports.stores import EVERY, Entry, FiledAlarm, ObservationRun, PolicyRevision, Store, Wanted, Write
 
 __all__ = [
+    "ALARMS_PATH",
     "EVERY",
     "Action",
     "AlarmError",

@@ -19,6 +19,10 @@ class Rejected:
     reason: str
 
 
+ALARMS_PATH = "/v1/alarms/"
+"""What comes before a source's name in the URL that its sender is given."""
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """One request of a sender, as it came."""

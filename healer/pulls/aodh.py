@@ -31,14 +31,11 @@ from healer.clouds.openstack import OpenStack, objection
 from healer.core.model import NOTHING, Alarm, Selector
 from healer.durations import PositiveDuration
 from healer.plugins import Plugin
-from healer.ports import AlarmError, Batch, Delivery, Rejected
+from healer.ports import ALARMS_PATH, AlarmError, Batch, Delivery, Rejected
 from healer.pulls import _aodh
 from healer.pulls._aodh import Ask, Change, Held, Known
 from healer.pulls._aodh_rules import notification
 from healer.pulls._asking import asking, base_url
-
-PATH = "/v1/alarms/"
-"""What comes before a source's name in the URL that senders are given."""
 
 _SCHEMES = ("http", "https", "trust+http", "trust+https")
 _TOLD = ("alarm", "ok")
@@ -139,7 +136,7 @@ class Aodh(Plugin):
 
     async def _admits(self, url: URL, source: str, now: datetime) -> bool:
         # A proxy may put something before the path; what is signed is what healer sees.
-        shown = Delivery(source, b"", now, query=url.query, path=PATH + source)
+        shown = Delivery(source, b"", now, query=url.query, path=ALARMS_PATH + source)
         return self._signed is None or await self._signed.admits(shown)
 
     @asynccontextmanager
@@ -209,7 +206,7 @@ def _urls(one: Held, source: str) -> list[URL]:
     return [
         url
         for url in map(_parsed, [*(own or ()), *(one.alarm_actions or ())])
-        if url is not None and url.scheme in _SCHEMES and url.path.endswith(PATH + source)
+        if url is not None and url.scheme in _SCHEMES and url.path.endswith(ALARMS_PATH + source)
     ]
 
 

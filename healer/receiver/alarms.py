@@ -13,6 +13,7 @@ from aiohttp import web
 
 from healer.core.model import NOTHING, Alarm, AlarmStatus
 from healer.ports import (
+    ALARMS_PATH,
     AlarmError,
     AlarmSource,
     Answer,
@@ -28,8 +29,6 @@ from healer.ports import (
 from healer.receiver.answers import RefusedError, answer, plain_errors, read_body
 
 log = structlog.get_logger(__name__)
-
-PREFIX = "/v1/alarms/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,7 @@ def application(intake: Intake, body_limit: int) -> web.Application:
     app = web.Application(client_max_size=body_limit, middlewares=[plain_errors])
     app[_INTAKE] = intake
     desks = {name: _Desk(name, source, intake) for name, source in intake.sources.items()}
-    app.router.add_route("*", PREFIX + "{source}", partial(_at_its_name, desks))
+    app.router.add_route("*", ALARMS_PATH + "{source}", partial(_at_its_name, desks))
     for desk in desks.values():
         for path in desk.paths:
             app.router.add_route("*", path, desk.handle)

@@ -37,13 +37,7 @@ def overview(state: State, clouds: Iterable[str], now: datetime) -> dict[str, An
 
 
 def silences(state: State, now: datetime) -> list[dict[str, Any]]:
-    """What is silenced at senders of alarms now: each once, however many alarms it withholds."""
-    lasting = {
-        (source, one.id): one
-        for source, every in sorted(state.silences.items())
-        for one in every.of_all
-        if one.lasts(now)
-    }
+    """What is silenced at senders of alarms now."""
     return [
         {
             "source": source,
@@ -53,7 +47,8 @@ def silences(state: State, now: datetime) -> list[dict[str, Any]]:
             "until": moment(one.until),
             "sentence": one.sentence(source),
         }
-        for (source, _), one in lasting.items()
+        for source, every in sorted(state.silences.items())
+        for one in every.lasting(now)
     ]
 
 

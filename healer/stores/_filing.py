@@ -56,7 +56,7 @@ def known(connection: Connection) -> Known:
         found.kept_sent[seq] = last_sent_at
     for seq, place, alarm in _unsettled(connection):
         found.unsettled[alarm.identity] = place
-        found.filed[alarm.identity] = seq
+        found.filed[alarm.identity] = seq  # of two rows that hold the same, the one in which it waits
     return found
 
 

@@ -199,8 +199,7 @@ class Telemetry:
         show(metrics.in_progress, repairs)
         metrics.pauses.set(sum(one.until is None or now < one.until for one in state.pauses.values()))
         silenced: dict[tuple[str, ...], int] = {
-            (source,): len({one.id for one in silences.of_all if one.lasts(now)})
-            for source, silences in state.silences.items()
+            (source,): len(silences.lasting(now)) for source, silences in state.silences.items()
         }
         show(metrics.silences, silenced)
 

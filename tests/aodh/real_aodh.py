@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import os
 import uuid
-from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,9 +14,9 @@ from typing import Any
 import aiohttp
 
 from tests.aodh.around import PROJECT, Around, around
+from tests.rigs import serving
 
 SERVE = Path(__file__).parent / "rig" / "serve.py"
-START_S, STOP_S = 60.0, 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,28 +60,11 @@ class RealAodh:
 
 
 @asynccontextmanager
-async def real_aodh(python: Path, directory: Path) -> AsyncIterator[RealAodh]:
+async def real_aodh(venv: Path, directory: Path) -> AsyncIterator[RealAodh]:
     """Its log is `aodh.log` in the directory."""
-    environment = {key: text for key, text in os.environ.items() if not key.startswith(("OS_", "PYTHON"))}
-    async with around() as there:
-        with (directory / "aodh.log").open("wb") as log:
-            process = await asyncio.create_subprocess_exec(
-                *(python, SERVE, directory, there.url), stdin=PIPE, stdout=PIPE, stderr=log, env=environment
-            )
-        try:
-            assert process.stdout is not None
-            async with asyncio.timeout(START_S):
-                while not (line := await process.stdout.readline()).startswith(b"READY "):
-                    tail = (directory / "aodh.log").read_text().splitlines()[-25:]
-                    assert line, "the real Aodh did not start; the end of its log:\n" + "\n".join(tail)
-            there.aodh = f"http://127.0.0.1:{int(line.split()[1])}"
-            yield RealAodh(there.aodh, there, process)
-        finally:
-            if process.stdin is not None:
-                process.stdin.close()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(STOP_S):
-                    await process.wait()
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+    async with (
+        around() as there,
+        serving("Aodh", venv, directory / "aodh.log", SERVE, directory, there.url) as (port, process),
+    ):
+        there.aodh = f"http://127.0.0.1:{port}"
+        yield RealAodh(there.aodh, there, process)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -29,9 +28,9 @@ from tests.aodh.around import GRANULARITY, PROJECT
 from tests.aodh.real_aodh import RealAodh, real_aodh
 from tests.authentication.senders import PROJECT as TRUSTED_PROJECT
 from tests.authentication.senders import SECRET, FakeKeystone
-from tests.heat import install
 from tests.receiver.desk import NOW as DESK_NOW
 from tests.receiver.desk import Desk, opened
+from tests.rigs import environment
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -48,18 +47,12 @@ SCOPE = "stack=shop&resource=db"
 @pytest.fixture(scope="module")
 def venv() -> Path:
     """The environment of the real Heat, which has Aodh too."""
-    there = install.venv_directory()
-    if not install.installed(there) or not list(there.glob("lib/python3*/site-packages/aodh")):
-        missing = "the real Aodh is not installed; this installs it: python3 tests/heat/install.py"
-        if os.environ.get("HEALER_REQUIRE_HEAT") == "1":
-            raise RuntimeError(missing)
-        pytest.skip(missing)
-    return there
+    return environment("Aodh")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def aodh(venv: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RealAodh]:
-    async with real_aodh(venv / "bin" / "python", tmp_path_factory.mktemp("aodh")) as running:
+    async with real_aodh(venv, tmp_path_factory.mktemp("aodh")) as running:
         yield running
 
 

@@ -235,3 +235,10 @@ def test_another_cloud_s_stack_of_the_same_name_is_another() -> None:
     there = replace(shop(), root=Root("there", "p", "shop-id", "shop"))
     assert on(silence((Matcher(Facet.CLOUD, Is("here")),)), snapshot=there) is None
     assert on(silence(Selector(cloud="here", resource="db")), snapshot=there) is None
+
+
+def test_what_holds_now_is_told_once_however_much_it_withholds() -> None:
+    both = (silence(Selector(resource="db")), silence(Selector(resource="web")))
+    silences = Silences((*both, silence(Selector(resource="api"), "another", 2)))
+    assert [one.id for one in silences.lasting(START)] == ["s", "another"]
+    assert [one.id for one in silences.lasting(START + 1.5 * HOUR)] == ["another"]

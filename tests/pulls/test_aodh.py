@@ -21,9 +21,8 @@ from healer.authentication.signed_url import SignedUrl
 from healer.core.model import Alarm, AlarmStatus, Selector
 from healer.core.step import Failure
 from healer.ports import Batch, Delivery, EngineError
-from healer.pulls import _aodh, aodh
+from healer.pulls import _aodh
 from healer.pulls.aodh import Aodh
-from healer.receiver import alarms as listener
 from tests.alarms import mutated
 from tests.aodh.around import PROJECT, Around, around
 
@@ -355,10 +354,6 @@ async def test_only_urls_that_are_signed_count_where_there_is_a_key(peer: Peer, 
         "db",
         None,
     ]
-
-
-def test_the_path_is_that_of_the_listener() -> None:
-    assert aodh.PATH == listener.PREFIX
 
 
 @pytest.mark.parametrize(

@@ -201,6 +201,7 @@ async def test_whoever_goes_away_in_the_middle_leaves_no_trace(
             writer.close()
             await writer.wait_closed()
         assert (await post(desk, notification(alert(1))))[0] == 202
+        await desk.thought()
     assert not caplog.records
     assert {line["event"] for line in logs} == {"incident.opened", "alarm.matched"}
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import shutil
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
+from asyncio.subprocess import DEVNULL, STDOUT
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,9 +13,10 @@ from typing import Any
 
 import aiohttp
 
+from tests.rigs import START_S, ended, serving
+
 SERVE = Path(__file__).parent / "rig" / "serve.py"
 PROJECT = "8f23b7e6962941178a81f106a3e2fe86"
-START_S, STOP_S = 60.0, 10.0
 POSTER = "7b2f9c5e-2d0c-4d53-8c39-6a3a5a1f0a01"
 
 
@@ -72,38 +71,15 @@ async def real_zaqar(venv: Path, redis: Path, directory: Path) -> AsyncIterator[
     """Their logs are in the directory. What is kept is kept in memory only."""
     socket = directory / "redis.sock"
     how = ("--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no", "--dir", directory)
-    environment = {key: text for key, text in os.environ.items() if not key.startswith(("OS_", "PYTHON"))}
-    with (directory / "redis.log").open("wb") as told, (directory / "zaqar.log").open("wb") as log:
+    with (directory / "redis.log").open("wb") as told:
         store = await asyncio.create_subprocess_exec(redis, *how, stdin=DEVNULL, stdout=told, stderr=STDOUT)
-        try:
-            async with asyncio.timeout(START_S):
-                while not socket.exists():
-                    assert store.returncode is None, (directory / "redis.log").read_text()
-                    await asyncio.sleep(0.02)
-            python = venv / "bin" / "python"
-            process = await asyncio.create_subprocess_exec(
-                *(python, SERVE, directory, socket), stdin=PIPE, stdout=PIPE, stderr=log, env=environment
-            )
-            try:
-                assert process.stdout is not None
-                async with asyncio.timeout(START_S):
-                    while not (line := await process.stdout.readline()).startswith(b"READY "):
-                        tail = (directory / "zaqar.log").read_text().splitlines()[-25:]
-                        assert line, "the real Zaqar did not start; the end of its log:\n" + "\n".join(tail)
-                yield RealZaqar(f"http://127.0.0.1:{int(line.split()[1])}", directory)
-            finally:
-                await _stop(process)
-        finally:
-            store.terminate()
-            await _stop(store)
-
-
-async def _stop(process: Process) -> None:
-    if process.stdin is not None:
-        process.stdin.close()
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(STOP_S):
-            await process.wait()
-    if process.returncode is None:
-        process.kill()
-        await process.wait()
+    try:
+        async with asyncio.timeout(START_S):
+            while not socket.exists():
+                assert store.returncode is None, (directory / "redis.log").read_text()
+                await asyncio.sleep(0.02)
+        async with serving("Zaqar", venv, directory / "zaqar.log", SERVE, directory, socket) as (port, _):
+            yield RealZaqar(f"http://127.0.0.1:{port}", directory)
+    finally:
+        store.terminate()
+        await ended(store)

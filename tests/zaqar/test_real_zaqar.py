@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import timedelta
@@ -25,8 +24,8 @@ from healer.pulling import Pulling
 from healer.pulls.zaqar import MOST_CLAIMS
 from healer.pulls.zaqar import Zaqar as Pull
 from healer.receiver.alarms import Source as Door
-from tests.heat import install
 from tests.receiver.desk import opened
+from tests.rigs import environment
 from tests.zaqar.real_zaqar import PROJECT, RealZaqar, real_zaqar, redis_server
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
@@ -51,17 +50,9 @@ PLAIN = {"stack": "shop", "resource": "db", "status": "firing", "id": "disk"}
 
 @pytest.fixture(scope="module")
 def venv() -> Path:
-    there, missing = install.venv_directory(), ""
-    if not install.installed(there):
-        missing = "the real Zaqar is not installed; this installs it: python3 tests/heat/install.py"
-    elif redis_server(there) is None:
-        missing = (
-            "the real Zaqar needs a redis-server, of which there is no wheel for this Python; install one"
-        )
-    if missing and os.environ.get("HEALER_REQUIRE_HEAT") == "1":
-        raise RuntimeError(missing)
-    if missing:
-        pytest.skip(missing)
+    there = environment("Zaqar")
+    if redis_server(there) is None:
+        pytest.skip("Zaqar needs a redis-server, of which there is no wheel for this Python; install one")
     return there
 
 
